@@ -1,5 +1,6 @@
 """Start the grasp system: ``ros2 launch moss_perception grasp.launch.py --show-args``."""
 
+import signal
 import time
 
 from launch import LaunchDescription
@@ -14,6 +15,7 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
+from launch.events.process import SignalProcess
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -72,24 +74,26 @@ def actions_of(processes: list[Process]) -> list:
     starters = [node for process, node in nodes if process.role == STARTER]
     jobs = [node for process, node in nodes if process.starts_with == JOB]
     at_once = [node for process, node in nodes if process.starts_with != JOB]
-    remaining = {role: sum(process.role == role for process in processes)
+    remaining = {role: {process.label for process in processes if process.role == role}
                  for role in (STARTER, JOB)}
-    handlers = []
+    handlers, newest = [], {process.label: node for process, node in nodes}
     for process, node in nodes:
-        on_exit = make_exit_handler(process, remaining, jobs)
+        on_exit = make_exit_handler(process, remaining, jobs, newest)
         if process.respawn:
-            on_exit = make_respawn_handler(
-                process, [x for x in processes if x.role == STARTER], on_exit)
+            on_exit = make_respawn_handler(process, on_exit, newest, [
+                (x, make_exit_handler(x, remaining, jobs, newest))
+                for x in processes if x.activates(process)])
         handlers.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit)))
     return handlers + at_once + ([] if starters else jobs)
 
 
-def make_respawn_handler(process: Process, starters: list[Process], give_up):
+def make_respawn_handler(process: Process, give_up, newest: dict, starters: list[tuple]):
     """
     Return the handler of the end of a service that is started again.
 
-    :param starters: what activates it again, if it is a lifecycle node.
     :param give_up: the handler once it has ended too often.
+    :param newest: the action of each process that is running or ran last, by label.
+    :param starters: what activates it again, each with the handler of its end.
     :returns: a function for ``OnProcessExit``.
     """
     restarts, began_s = Restarts(), [time.monotonic()]
@@ -98,37 +102,49 @@ def make_respawn_handler(process: Process, starters: list[Process], give_up):
         if context.is_shutdown or not restarts.again(began_s[0]):
             return give_up(event, context)
         ended = f'status {event.returncode}'
-        node = make_node(process, restarted(restarts.count, ended))
+        newest[process.label] = node = make_node(process, restarted(restarts.count, ended))
         began_s[0] = time.monotonic() + DELAY_S
         again = [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit)), node]
-        for starter in starters if process.lifecycle else ():
-            action = make_node(starter)
-            again += [RegisterEventHandler(OnProcessExit(
-                target_action=action, on_exit=make_exit_handler(starter, {STARTER: 1}, []))),
-                action]
-        return [LogInfo(msg=f'{process.label} has ended with {ended}; starting it again'),
-                TimerAction(period=DELAY_S, actions=again)]
+        at_once = [LogInfo(msg=f'{process.label} has ended with {ended}; starting it again')]
+        for starter, on_end in starters:
+            # One that still waits for the process before would wait for it in vain.
+            at_once.append(kill(newest[starter.label]))
+            newest[starter.label] = action = make_node(starter)
+            again += [RegisterEventHandler(OnProcessExit(target_action=action, on_exit=on_end)),
+                      action]
+        return [*at_once, TimerAction(period=DELAY_S, actions=again)]
     return on_exit
 
 
-def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
+def kill(action):
+    """Return the action that kills the process of another one, which may have ended."""
+    return EmitEvent(event=SignalProcess(
+        signal_number=signal.SIGKILL, process_matcher=lambda one: one is action))
+
+
+def make_exit_handler(process: Process, remaining: dict[str, set], jobs: list, newest: dict):
     """
     Return the handler of the end of a process, which depends on its role.
 
-    :param remaining: numbers of starters and jobs that have not ended yet.
+    :param remaining: labels of the starters and jobs that have not ended well yet.
     :param jobs: the jobs' actions, to start after the starters.
+    :param newest: the action of each process by label; the end of an older one is ignored.
     :returns: a function for ``OnProcessExit``.
     """
     def on_exit(event, context):
-        if context.is_shutdown:
+        if context.is_shutdown or event.action is not newest[process.label]:
             return None
         if process.role == WATCHER:
             return LogInfo(msg=f'{process.label} has ended with status {event.returncode}; the '
                            'system goes on')
         if process.role == SERVICE or event.returncode != 0:
             raise SystemFailedError(f'{process.label} ended with status {event.returncode}')
-        remaining[process.role] -= 1
-        if remaining[process.role]:
+        waiting = remaining[process.role]
+        # A starter that ends a second time has activated a node that was started again.
+        if process.label not in waiting:
+            return None
+        waiting.remove(process.label)
+        if waiting:
             return None
         if process.role == STARTER:
             return jobs

@@ -1,6 +1,7 @@
 """Streams of frames for the predictor, as its tests push them."""
 
 from moss_perception.core.frames import Camera, Candidates, Frame
+from moss_perception.core.image_messages import RawImage
 import numpy as np
 
 PERIOD_NS = 100_000_000
@@ -17,6 +18,12 @@ def frame(k, seed=None, **changes):
     values = {'stamp_ns': START_NS + k * PERIOD_NS, 'frame_id': 'camera',
               'image': picture(k if seed is None else seed), **changes}
     return Frame(**values)
+
+
+def raw_image(image):
+    """Wrap an RGB array as an uncompressed image."""
+    height, width, _ = image.shape
+    return RawImage('rgb8', height, width, 3 * width, np.ascontiguousarray(image))
 
 
 def candidates(k, positions, yaws=None, frame_id='camera'):

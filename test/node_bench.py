@@ -21,16 +21,22 @@ PLACES = [[0.0, 0.0, 0.5], [0.02, 0.0, 0.5]]
 
 
 class Bench:
-    """A node in the test's process, and a planner with a camera that it hears."""
+    """
+    A node in the test's process, and a planner with a camera that it hears.
 
-    def __init__(self, checkpoint, **parameters):
+    :param remap: rules for the node's names, such as ``image:=/camera/image_raw``.
+    """
+
+    def __init__(self, checkpoint, remap=(), **parameters):
         values = {'model_path': str(checkpoint), 'engine': 'torch', 'threads': 1,
                   'qos_reliability': 'reliable', **parameters}
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         try:
-            self.node = GraspPredictor(context=self.context, parameter_overrides=[
-                Parameter(name, value=value) for name, value in values.items()])
+            rules = [word for rule in remap for word in ('-r', rule)]
+            self.node = GraspPredictor(
+                context=self.context, cli_args=['--ros-args', *rules], parameter_overrides=[
+                    Parameter(name, value=value) for name, value in values.items()])
         except BaseException:
             rclpy.shutdown(context=self.context)
             raise

@@ -4,7 +4,8 @@ import numpy as np
 
 from study.comparison import Attempts, measure
 
-COST = {'parameters': 10, 'mflop_a_frame': 1.5, 'mflop_a_step': 3.5, 'ms_a_step': 0.1, 'ms_a_window': 2.0}
+COST = {'parameters': 10, 'mflop_a_frame': 1.5, 'mflop_a_step': 3.5, 'ms_a_step': 0.1,
+        'ms_a_window': 2.0}
 
 
 def attempts(scenes=40, candidates=3, seed=0):

@@ -111,12 +111,22 @@ def test_the_rules_see_a_forbidden_import(tmp_path):
     assert not is_ros('numpy')
 
 
-def test_importing_the_nodes_does_not_import_torch():
-    modules = [name.removesuffix('.py').replace('/', '.') for name in FILES
-               if room_of(name) in ('ros', 'client') and not name.endswith('__init__.py')]
+def loaded(modules, names):
+    """Import modules in a process of their own; return which of some packages came with them."""
     code = 'import importlib, sys\n' + ''.join(
         f'importlib.import_module("moss_perception.{module}")\n' for module in modules)
-    code += 'sys.exit("torch was imported" if "torch" in sys.modules else 0)'
+    code += f'print(*(name for name in {names!r} if name in sys.modules))'
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_importing_the_nodes_does_not_import_torch():
+    modules = [name.removesuffix('.py').replace('/', '.') for name in FILES
+               if room_of(name) in ('ros', 'client') and not name.endswith('__init__.py')]
+    assert not loaded(modules, ['torch'])
+
+
+def test_a_planner_needs_no_decoder_and_no_engine():
+    assert not loaded(['client'], ['cv2', 'simplejpeg', 'onnxruntime', 'torch', 'safetensors'])

@@ -16,6 +16,7 @@ from moss_perception.cli.topic_options import (
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header, training_seeds, verify
+from moss_perception.runtime.lead_times import check_lead_time
 from tqdm import tqdm
 
 NOT_WRITTEN = 3
@@ -37,6 +38,10 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
                              'contain them')
     add_topic_options(parser)
     add_camera_options(parser)
+    parser.add_argument('--lead-time', type=float, metavar='S',
+                        help='time from the decision until the fingers close, in seconds, of '
+                             'attempts without a recorded one; needs a checkpoint with time '
+                             "inputs (default: the checkpoint's)")
     parser.add_argument('--head', action='store_true',
                         help='refit the last layer of each member as well as the calibration')
     parser.add_argument('--folds', type=int, default=5, metavar='N',
@@ -60,6 +65,7 @@ def adapt(arguments: argparse.Namespace) -> int:
     from moss_perception.runtime.ood import read_distribution
     from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
     from moss_perception.training.derive import refuse_existing, write_derived
+    from moss_perception.training.samples import without_lead_time
 
     log = logging.getLogger('adapt')
     if arguments.folds < 2:
@@ -68,11 +74,18 @@ def adapt(arguments: argparse.Namespace) -> int:
     refuse_existing(out)
     checkpoint = read_checkpoint(path, arguments.sha256)
     network = with_head(network_of(checkpoint))
-    check_tables([(bag, arguments.outcomes, topics_of(arguments)) for bag in arguments.bag], log)
+    check_lead_time(network.config, arguments.lead_time)
+    for why in check_tables([(bag, arguments.outcomes, topics_of(arguments))
+                             for bag in arguments.bag], log):
+        log.warning('%s', why)
     evidence, records = collect(
-        network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
-        setup=setup_of(arguments), **topics_of(arguments))
+        network, arguments.bag, arguments.threads, arguments.lead_time,
+        attempts_csv=arguments.outcomes, setup=setup_of(arguments), **topics_of(arguments))
     _log_unused_attempts(records, len(evidence), log)
+    if network.config.time_inputs and arguments.lead_time is None and evidence.without_lead_time:
+        log.warning('%s', without_lead_time(
+            evidence.without_lead_time, f'{len(evidence)} attempts',
+            f'checkpoint, {network.config.default_lead_time_s:.3f} s', '--lead-time'))
     readout, fit = Readout.of(network), fit_head if arguments.head else fit_calibration
     rounds = cross_validate(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)
     found = compare_adaptation(readout.scores(evidence), rounds, evidence.outcomes.numpy() > 0.5,

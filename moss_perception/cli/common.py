@@ -1,7 +1,7 @@
 """Common code of the commands: options, logging, error handling, files, the CPU's name."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import json
 import logging
 from pathlib import Path
@@ -49,6 +49,35 @@ def add_executor(parser) -> None:
     parser.add_argument('--executor', choices=EXECUTORS,
                         help='what runs the workers: processes of this machine, or the Ray '
                              f'cluster of RAY_ADDRESS (default: {PROCESSES})')
+
+
+def given_options(arguments: argparse.Namespace, names: Iterable[str]) -> set[str]:
+    """
+    Return which options the user gave, of those whose default is unset, false or no value.
+
+    :param names: of options, as argparse stores them.
+    """
+    return {name for name in names if (value := getattr(arguments, name)) is not None
+            and value is not False and value != []}
+
+
+def refuse_others(given: set[str], allowed: Iterable[str], kind: str) -> None:
+    """
+    Refuse options that do not apply to a kind of input.
+
+    :param given: options that the user gave, as argparse stores them.
+    :raises UsageError: naming them.
+    """
+    if wrong := sorted(given - set(allowed)):
+        named = ', '.join(f'--{name.replace("_", "-")}' for name in wrong)
+        raise UsageError(f'{named}: not allowed with {kind}')
+
+
+def set_defaults(arguments: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
+    """Set the options that the user did not give."""
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
 
 
 def print_json(result: Any, path: str | None) -> None:

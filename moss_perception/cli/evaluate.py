@@ -3,7 +3,14 @@
 import argparse
 from typing import Any
 
-from moss_perception.cli.common import add_executor, add_sha256, UsageError
+from moss_perception.cli.common import (
+    add_executor,
+    add_sha256,
+    given_options,
+    refuse_others,
+    set_defaults,
+    UsageError,
+)
 from moss_perception.cli.topic_options import (
     add_camera_options,
     add_topic_options,
@@ -33,7 +40,6 @@ _ALLOWED = {
 }
 """Options allowed for each kind of input, by the names under which argparse stores them."""
 
-# None and an empty list mean that an option was not given: every other value counts.
 _DEFAULTS: dict[str, Any] = {
     'scores': 'replay', 'engine': ENGINES[0], 'threads': 0, 'workers': 0, 'sha256': '',
     'cell': 'full', 'split': '', 'motion': '', 'seed': 5_000_000,
@@ -99,7 +105,8 @@ def _add_bags(group) -> None:
     group.add_argument('--report', metavar='DIR',
                        help='write report.html, report.json and attempts.csv to this folder')
     group.add_argument('--record', metavar='FILE',
-                       help='save the results, for a later report with --records')
+                       help='save the results of one checkpoint, for a later report with '
+                            '--records')
     group.add_argument('--records', nargs='+', action='extend', default=[], metavar='FILE',
                        help='report results saved with --record, of one or several checkpoints, '
                             'instead of evaluating recordings')
@@ -168,9 +175,7 @@ def check(arguments: argparse.Namespace) -> None:
 
     :raises UsageError: if an option is not allowed for this kind of input.
     """
-    given = {name for name in set().union(*_ALLOWED.values())
-             if (value := getattr(arguments, name)) is not None
-             and value is not False and value != []}
+    given = given_options(arguments, set().union(*_ALLOWED.values()))
     arguments.named_bags = [x for x in arguments.domain if '=' in x]
     of_bags = bool(arguments.bags or arguments.named_bags)
     kinds = [kind for kind, meant in (
@@ -181,18 +186,14 @@ def check(arguments: argparse.Namespace) -> None:
     if len(kinds) != 1:
         raise UsageError('expected recordings, or --records, or --merge, or --scenes, or --fresh')
     kind, = kinds
-    if wrong := sorted(given - set(_ALLOWED[kind])):
-        named = ', '.join(f'--{name.replace("_", "-")}' for name in wrong)
-        raise UsageError(f'{named}: not allowed with {kind}')
+    refuse_others(given, _ALLOWED[kind], kind)
     if 'shard' in given:
         _check_shard(given)
     if kind in (SCENES, FRESH) and max(len(arguments.model), len(arguments.domain)) > 1:
         raise UsageError('scenes take one --model and one --domain')
     if of_bags and len(arguments.domain) > len(arguments.named_bags):
         raise UsageError('--domain: expected NAME=BAG for a recording')
-    for name, value in _DEFAULTS.items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
+    set_defaults(arguments, _DEFAULTS)
 
 
 def _check_shard(given: set[str]) -> None:

@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from moss_perception.cli.evaluate_results import conclude, prepare, print_results
-from moss_perception.cli.outcome_tables import check_tables
+from moss_perception.cli.evaluate_results import conclude, prepare, print_results, save
+from moss_perception.cli.outcome_tables import check_tables, shared_tables
 from moss_perception.cli.topic_options import choose, setup_of, topics_of
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError, MossError
@@ -25,7 +25,7 @@ from moss_perception.evaluation.input_topics import (
 )
 from moss_perception.evaluation.matching import NOT_LISTED
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
-from moss_perception.evaluation.record_files import by_checkpoint, write_evaluation
+from moss_perception.evaluation.record_files import by_checkpoint
 from moss_perception.evaluation.recorded import evaluate_recorded
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.runs import evaluations_of, Shard, without_shared, write_run
@@ -63,11 +63,11 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     else:
         evaluations = (_evaluate_recorded(arguments, recordings)
                        if arguments.scores == 'recorded' else _replay(arguments, recordings))
-        tables = [one.outcomes or '' for one in recordings]
+        shared = shared_tables([one.outcomes for one in recordings])
+        tables = [one.outcomes if one.outcomes in shared else '' for one in recordings]
         evaluations = [replace(x, bags=without_shared(x.bags, tables)) for x in evaluations]
+    save(evaluations, arguments.record)
     print_results(evaluations, arguments.reference)
-    if arguments.record:
-        write_evaluation(Path(arguments.record), evaluations[0])
     return conclude(evaluations, arguments, requirements)
 
 
@@ -91,7 +91,8 @@ def _recordings(arguments: argparse.Namespace) -> list[EvaluationInput]:
         found.append(EvaluationInput(bag, domain, table or None, topics_of(arguments) | {
             f'{key}_topic': topic for key, topic in own.items()},
             CameraSetup.of(**camera) if camera else None))
-    check_tables([(x.path, x.outcomes, x.topics) for x in found], log)
+    for why in check_tables([(x.path, x.outcomes, x.topics) for x in found], log):
+        log.warning('%s', why)
     return found
 
 

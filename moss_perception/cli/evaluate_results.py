@@ -49,17 +49,33 @@ def evaluate_merged(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     from moss_perception.core.resources import model_path
-    from moss_perception.evaluation.record_files import write_evaluation
     from moss_perception.evaluation.runs import merge_runs
     from moss_perception.models.manifest import verify
     requirements = prepare(arguments)
     evaluations = merge_runs(
         [Path(name).expanduser() for name in arguments.merge],
         [verify(model_path(x), arguments.sha256) for x in arguments.model], arguments.all_runs)
+    save(evaluations, arguments.record)
     _print_all(evaluations, arguments.reference)
-    if arguments.record:
-        write_evaluation(Path(arguments.record), evaluations[0])
     return conclude(evaluations, arguments, requirements)
+
+
+def save(evaluations: Sequence[Evaluation], path: str | None) -> None:
+    """
+    Save the results of a checkpoint, if there is a path.
+
+    :raises MossError: if there are several checkpoints, or the file can't be written.
+    """
+    from moss_perception.evaluation.record_files import write_evaluation
+    if path:
+        _require_one(path, len(evaluations))
+        write_evaluation(Path(path), evaluations[0])
+
+
+def _require_one(path: str, checkpoints: int) -> None:
+    if checkpoints > 1:
+        raise ConfigError(f'--record {path} saves the results of one checkpoint, and there are '
+                          f'{checkpoints}: expected one --model, and a file for each')
 
 
 def _print_all(evaluations: Sequence[Evaluation], reference: str | None) -> None:
@@ -89,10 +105,13 @@ def prepare(arguments: argparse.Namespace) -> list[Requirement]:
     Check before a long run that its results can be reported.
 
     :returns: the requirements.
-    :raises MossError: if a requirement or the threshold is not allowed, a package is missing, or
-        an output folder can't be written.
+    :raises MossError: if a requirement or the threshold is not allowed, a package is missing, an
+        output folder can't be written, or one file is to hold the results of several checkpoints.
     """
     requirements = [parse(text) for text in arguments.require]
+    if arguments.record and arguments.scores != 'recorded':
+        # Recorded scores may be of one of the checkpoints that are named.
+        _require_one(arguments.record, len(arguments.model))
     score_threshold(arguments.threshold)
     if requirements or arguments.report:
         from moss_perception.evaluation.report import require

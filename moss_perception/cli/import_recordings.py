@@ -3,17 +3,20 @@
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 import logging
+import math
 from pathlib import Path
 import time
 
 from moss_perception.cli.evaluate_recordings import domain_of
+from moss_perception.cli.outcome_tables import check_tables, shared_tables
 from moss_perception.cli.topic_options import choose, setup_of, topics_of
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
-from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.reader import Recording, recording_name
 from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.clips.inputs import read_calibration
 from moss_perception.data.imports.bags import BagInput
@@ -37,12 +40,15 @@ def import_recordings(arguments: argparse.Namespace) -> int:
         raise ConfigError(f'--workers {arguments.workers}: expected 1 or more')
     require_new(arguments.out)
     model, _ = read_header(model_path(''))
-    rate_hz = arguments.rate or model.frame_rate_hz
     settings = ImportSettings(
-        rate_hz=rate_hz, frames=model.window_frames, lead_time_s=arguments.lead_time,
-        history_s=arguments.seconds or 2 * model.window_frames / rate_hz,
+        rate_hz=model.frame_rate_hz if arguments.rate is None else arguments.rate,
+        frames=model.window_frames, lead_time_s=arguments.lead_time,
+        history_s=math.inf if arguments.seconds is None else arguments.seconds,
         groups=groups_of(arguments.group),
         calibration=arguments.calibration and read_calibration(arguments.calibration))
+    if arguments.seconds is None:
+        # The rate is checked now.
+        settings = replace(settings, history_s=2 * settings.frames / settings.rate_hz)
     began = time.perf_counter()
     with tqdm(unit='attempt', leave=False, disable=None) as bar:
         contents = import_bags(inputs_of(arguments), arguments.out, find_attempts, settings,
@@ -58,12 +64,12 @@ def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
     :raises MossError: if their numbers differ, or a topic is missing or not clear.
     """
     bags, topics = [domain_of(text) for text in arguments.bags], topics_of(arguments)
-    tables, shared = arguments.outcomes, len(arguments.outcomes) == 1 and len(bags) > 1
+    tables = arguments.outcomes
     if len(tables) not in (0, 1, len(bags)):
         raise ConfigError(f'--outcomes names {len(tables)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
-    tables = tables * len(bags) if shared else tables or [None] * len(bags)
-    names = [Path(bag).resolve().stem for _, bag in bags]
+    tables = tables * len(bags) if len(tables) == 1 else tables or [''] * len(bags)
+    names = [recording_name(bag) for _, bag in bags]
     twice = {name for name, count in Counter(names).items() if count > 1}
     names = [f'{Path(bag).resolve().parent.name}/{name}' if name in twice else name
              for name, (_, bag) in zip(names, bags, strict=True)]
@@ -71,8 +77,13 @@ def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
         raise ConfigError(f'recordings have the same name: {", ".join(names)}: expected a '
                           'different one for each, such as monday/bag and tuesday/bag')
     setup = setup_of(arguments) or CameraSetup()
-    return [BagInput(bag, name, domain, table or None, shared, choose(bag, topics), setup)
-            for (domain, bag), name, table in zip(bags, names, tables, strict=True)]
+    shared = shared_tables(tables)
+    inputs = [BagInput(bag, name, domain, table or None, table in shared, choose(bag, topics),
+                       setup) for (domain, bag), name, table in zip(bags, names, tables,
+                                                                    strict=True)]
+    # An import without any sample ends with a reason of its own, so there is nothing to warn of.
+    check_tables([(x.path, x.outcomes, x.topics) for x in inputs], logging.getLogger('import'))
+    return inputs
 
 
 def find_attempts(recording: Recording, one: BagInput) -> tuple[Sequence[Attempt], Place]:
@@ -85,8 +96,9 @@ def find_attempts(recording: Recording, one: BagInput) -> tuple[Sequence[Attempt
         candidates_topic=topics.get('candidates_topic'))
     place = partial(CandidateFrames(one.setup, RecordedTransforms(one.path)).place,
                     camera_frame=recording.frame_of(images))
-    return executed_grasps(recording, outcomes, one.topics.get('executed_topic'),
-                           one.topics.get('candidates_topic'), place=place), place
+    return executed_grasps(
+        recording, outcomes, image_topic=images, topic=topics.get('executed_topic'),
+        candidates_topic=topics.get('candidates_topic'), place=place), place
 
 
 def groups_of(texts: Sequence[str]) -> dict[str, str]:

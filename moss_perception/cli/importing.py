@@ -1,11 +1,34 @@
 """``moss import``: the options, and which kind of data is imported."""
 
 import argparse
+import math
 from pathlib import Path
+from typing import Any
 
-from moss_perception.cli.common import add_executor, UsageError
-from moss_perception.cli.topic_options import add_camera_options, add_topic_options
+from moss_perception.cli.common import (
+    add_executor,
+    given_options,
+    refuse_others,
+    set_defaults,
+    UsageError,
+)
+from moss_perception.cli.topic_options import (
+    add_camera_options,
+    add_topic_options,
+    CAMERA_OPTIONS,
+    TOPICS,
+)
 from moss_perception.core.parallel import PROCESSES
+
+_BOTH = ('calibration', 'group', 'lead_time')
+_ALLOWED = {
+    'recordings': (*_BOTH, *TOPICS, *CAMERA_OPTIONS, 'bags', 'outcomes', 'rate', 'seconds',
+                   'workers', 'executor'),
+    '--lerobot': (*_BOTH, 'lerobot', 'camera', 'grasp', 'decision'),
+}
+"""Options allowed for each kind of input, by the names under which argparse stores them."""
+_DEFAULTS: dict[str, Any] = {'lead_time': math.nan, 'camera': '', 'grasp': '', 'workers': 1,
+                             'executor': PROCESSES}
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +57,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
                         help='group label of all attempts, such as operator=anna, by which a '
                              'training can hold out; bag, day, object and the labels of '
                              'attempt_recorder are there by themselves')
-    parser.add_argument('--lead-time', type=float, default=float('nan'), metavar='S',
+    parser.add_argument('--lead-time', type=float, metavar='S',
                         help='time from the decision until the fingers close, in seconds, of '
                              'attempts without a recorded one (default: unknown)')
     parser.add_argument('--rate', type=float, metavar='HZ',
@@ -45,29 +68,32 @@ def add_import(parser: argparse.ArgumentParser) -> None:
                              'what the shipped model sees)')
     elsewhere = parser.add_argument_group(
         'LeRobotDatasets that moss export-dataset has not written (and --calibration)')
-    elsewhere.add_argument('--camera', default='', metavar='FEATURE',
+    elsewhere.add_argument('--camera', metavar='FEATURE',
                            help='feature of the images (default: the only one)')
-    elsewhere.add_argument('--grasp', default='', metavar='FEATURE',
+    elsewhere.add_argument('--grasp', metavar='FEATURE',
                            help='feature of the executed grasp at the decision: x, y, z in the '
                                 "camera's optical frame, metres, and yaw, radians")
     elsewhere.add_argument('--decision', type=float, metavar='S',
                            help="time of the decision since the episode's first frame, in seconds")
-    parser.add_argument('--workers', type=int, default=1, metavar='N',
-                        help='number of processes (default: %(default)s)')
+    parser.add_argument('--workers', type=int, metavar='N',
+                        help='number of processes that import recordings (default: 1)')
     add_executor(parser)
-    parser.set_defaults(executor=PROCESSES)
 
 
 def import_data(arguments: argparse.Namespace) -> int:
     """
     Import recordings, or LeRobotDatasets.
 
-    :raises UsageError: if there is nothing to import, or both kinds are named.
+    :raises UsageError: if there is nothing to import, both kinds are named, or an option does not
+        apply.
     :raises MossError: if something can't be read, used or written.
     """
     if bool(arguments.bags) == bool(arguments.lerobot):
         raise UsageError('expected recordings to import, or LeRobotDatasets with --lerobot'
                          + (', not both' if arguments.bags else ''))
+    kind = '--lerobot' if arguments.lerobot else 'recordings'
+    refuse_others(given_options(arguments, set().union(*_ALLOWED.values())), _ALLOWED[kind], kind)
+    set_defaults(arguments, _DEFAULTS)
     if arguments.lerobot:
         from moss_perception.cli.lerobot import import_lerobot
         return import_lerobot(arguments)

@@ -1,10 +1,12 @@
 """``moss label``: find the attempts of a recording, and check or write their outcomes."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 import logging
 from pathlib import Path
+import shlex
 from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import UsageError, write_bytes, write_text
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 _TOPICS = ('image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic',
            'executed_topic')
 _UNITS = ('s', 'ms', 'us', 'ns')
+_OWN_OPTIONS = {
+    'zone': '--zone', 'offset': '--offset', 'times': '--times', 'unit': '--unit',
+    'source': '--attempts-by', 'gripper_topic': '--gripper-topic', 'closed': '--gripper-closed',
+    'before_s': '--before', 'after_s': '--after', 'gap_s': '--gap'}
+"""Options that say how times are read and attempts found, by their argument."""
 _LONGEST_S = 3600.0
 log = logging.getLogger('label')
 
@@ -117,20 +124,21 @@ def label(arguments: argparse.Namespace) -> int:
         bag = look_at(recording, topics, search, frames.setup.rectified)
         describe(bag, arguments.bag)
         if arguments.outcomes:
-            outcomes = _checked(arguments, recording, bag, search, reading)
+            outcomes, by_search = _checked(arguments, recording, bag, search, reading)
             text = table_of(outcomes)
         else:
-            outcomes, text = _template(bag)
+            (outcomes, text), by_search = _template(bag), True
         executed = topics.get('executed_topic') or executed_topic(recording)
         attempts = executed_grasps(
-            recording, outcomes, executed, topics.get('candidates_topic'),
-            place=partial(frames.place, camera_frame=bag.images.frame_id)) if sheet else []
+            recording, outcomes, image_topic=bag.images.topic, topic=executed,
+            candidates_topic=topics.get('candidates_topic'), place=partial(
+                frames.place, camera_frame=bag.images.frame_id)) if sheet else []
         if executed not in (None, EXECUTED_TOPIC):
             topics['executed_topic'] = executed
     tiles = tiles_of(attempts, bag.stamps, bool(arguments.outcomes))
     _write(out, text, sheet, tiles, bag.images, arguments.force)
     if arguments.outcomes or out:
-        _advise(arguments, out, topics)
+        _advise(arguments, out, topics, by_search)
     return 0
 
 
@@ -138,9 +146,8 @@ def _targets(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
     """Return the paths of the table and of the contact sheet, each ``None`` for none."""
     out = arguments.out
     if out is None and arguments.template:
-        # A trailing slash or '.' must not make an empty name.
-        bag = Path(arguments.bag).absolute()
-        out = Path(f'{bag.stem if bag.is_file() else bag.name}.csv')
+        from moss_perception.data.bags.reader import recording_name
+        out = Path(f'{recording_name(arguments.bag)}.csv')
     if out is not None and not (arguments.template or arguments.outcomes):
         raise UsageError('--out: expected --template or --outcomes')
     if out is not None and out.suffix.lower() != '.csv':
@@ -176,8 +183,13 @@ def _search(arguments: argparse.Namespace, topics: dict[str, str]) -> 'Search':
 
 
 def _checked(arguments: argparse.Namespace, recording: 'Recording', bag: LookedAt,
-             search: 'Search', reading: 'Reading') -> 'list[Outcome]':
-    """Read a table, log what is wrong with it, and return the outcomes in the recording."""
+             search: 'Search', reading: 'Reading') -> 'tuple[list[Outcome], bool]':
+    """
+    Read a table, and log what is wrong with it.
+
+    :returns: the outcomes in the recording; and whether attempts that were found tell times of
+        them.
+    """
     from moss_perception.data.labels import checks
     from moss_perception.data.labels.matching import read_labels
     labels = read_labels(arguments.outcomes, recording, bag.images.topic, search, reading)
@@ -197,7 +209,7 @@ def _checked(arguments: argparse.Namespace, recording: 'Recording', bag: LookedA
           f'{arguments.bag}: {sum(x.success for x in outcomes)} successes, '
           f'{sum(x.executed and not x.success for x in outcomes)} failures, '
           f'{sum(not x.executed for x in outcomes)} not executed')
-    return outcomes
+    return outcomes, taken > 0 or any(x.found is not None for x in kept)
 
 
 def _template(bag: LookedAt) -> 'tuple[list[Outcome], str]':
@@ -229,16 +241,35 @@ def _write(out: Path | None, text: str, sheet: Path | None, tiles: 'list[Tile]',
         log.info('wrote %s', path)
 
 
-def _advise(arguments: argparse.Namespace, out: Path | None, topics: dict[str, str]) -> None:
-    """Print the command that comes next."""
-    named = ' '.join(f'--{name.replace("_", "-")} {topic}' for name, topic in topics.items()
-                     if getattr(arguments, name) or name == 'executed_topic')
-    for name in CAMERA_OPTIONS:
-        if value := getattr(arguments, name):
-            text = value if isinstance(value, str) else ' '.join(map(str, value))
-            named += f' --{name.replace("_", "-")} {text}'
+def _advise(arguments: argparse.Namespace, out: Path | None, topics: dict[str, str],
+            by_search: bool) -> None:
+    """
+    Print the command that comes next.
+
+    :param by_search: whether times of the outcomes are of attempts that were found.
+    """
+    named = [word for name, topic in topics.items() if getattr(arguments, name)
+             or name == 'executed_topic' for word in (f'--{name.replace("_", "-")}', topic)]
+    named += _options(arguments, {name: f'--{name.replace("_", "-")}' for name in CAMERA_OPTIONS})
     bag, table = arguments.bag, out or arguments.outcomes
+    # No other command has these options, so a table with all times as stamps is needed.
+    own = _options(arguments, _OWN_OPTIONS)
+    command = ['moss', 'label', bag, '--outcomes', str(table), *named]
     if arguments.template:
-        print(f'fill in success in {table} (yes or no), then: moss label {bag} --outcomes {table}')
+        print(f'fill in success in {table} (yes or no), then: {shlex.join(command)}')
+    elif out is None and (own or by_search):
+        written = f'{Path(table).stem}_stamps.csv'
+        print(f'next: {shlex.join([*command, *own, "--out", written])}')
+        print('it writes the table with all times as stamps, as the other commands need it')
     else:
-        print(f'next: moss evaluate {bag} --outcomes {table} {named}'.rstrip())
+        print(f'next: {shlex.join(["moss", "evaluate", *command[2:]])}')
+
+
+def _options(arguments: argparse.Namespace, options: Mapping[str, str]) -> list[str]:
+    """Return the options that the user gave as words, of those by their argument."""
+    words = []
+    for name, option in options.items():
+        value = getattr(arguments, name)
+        if value != arguments.parser.get_default(name):
+            words += [option, *map(str, value if isinstance(value, list) else [value])]
+    return words

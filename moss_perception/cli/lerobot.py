@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 import logging
 from pathlib import Path
@@ -10,7 +11,7 @@ import tempfile
 import time
 
 from moss_perception.cli.import_recordings import groups_of, log_contents
-from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.core.errors import DataError
 from moss_perception.data.clips.inputs import read_calibration
 from moss_perception.data.imports.folder import require_new, save_samples
 from moss_perception.data.lerobot.foreign import Foreign
@@ -31,7 +32,7 @@ def import_lerobot(arguments: argparse.Namespace) -> int:
     foreign = Foreign(
         arguments.camera, arguments.grasp, arguments.decision,
         arguments.calibration and read_calibration(arguments.calibration),
-        groups_of(arguments.group))
+        groups_of(arguments.group), arguments.lead_time)
     began = time.perf_counter()
     samples = (sample for folder in arguments.lerobot for sample in read_dataset(folder, foreign))
     contents = save_samples(tqdm(samples, unit='episode', leave=False, disable=None),
@@ -48,12 +49,11 @@ def export_lerobot(arguments: argparse.Namespace) -> int:
     """
     out = arguments.lerobot
     require_new(out)
+    settings = ExportSettings(1 if arguments.fps is None else arguments.fps,
+                              'image' if arguments.images == 'jpeg' else 'video', arguments.task)
     samples = list(_samples(arguments.data))
-    fps = arguments.fps or rate_of(samples)
-    if fps < 1:
-        raise ConfigError(f'--fps {fps}: expected 1 or more')
-    settings = ExportSettings(fps, 'image' if arguments.images == 'jpeg' else 'video',
-                              arguments.task)
+    if arguments.fps is None:
+        settings = replace(settings, fps=rate_of(samples))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial_folder = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
@@ -68,7 +68,7 @@ def export_lerobot(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise DataError(f'could not write {out}: {error.strerror or error}') from error
     logging.getLogger('export-dataset').info(
-        '%d episodes at %d frames per second in %s', len(samples), fps, out)
+        '%d episodes at %d frames per second in %s', len(samples), settings.fps, out)
     return 0
 
 

@@ -50,7 +50,7 @@ def write_card(results: 'Results') -> None:
     for name, count, figures in parts:
         log.info('held out, %d samples%s: %s', count, f' of {name}' if name else '',
                  '; '.join(map(_in_words, figures)))
-    log.info('wrote %s', path)
+    log.info('its model card is %s', path.name)
 
 
 def _figures(results: 'Results') -> list[tuple[str, int, list['Figure']]]:

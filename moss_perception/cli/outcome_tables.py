@@ -1,5 +1,6 @@
 """Check tables of outcomes before a long run reads them, and say how their times are read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 import logging
 
@@ -7,13 +8,28 @@ from moss_perception.core.errors import BagError
 from moss_perception.data.remote import is_address
 
 
-def check_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]]],
-                 log: logging.Logger) -> None:
+def shared_tables(tables: Sequence[str | None]) -> set[str]:
     """
-    Read the table of each recording, and log what a user should know.
+    Return the tables whose rows may belong to any of several recordings.
+
+    A column with the recording says whose a row is, so no other recording has it.
+
+    :param tables: that of each recording; empty or ``None`` for the recorded outcomes.
+    :raises BagError: if a table can't be read.
+    """
+    from moss_perception.data.labels.table import read_table
+    return {table for table, count in Counter(tables).items()
+            if table and count > 1 and 'bag' not in read_table(table).columns}
+
+
+def check_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]]],
+                 log: logging.Logger) -> list[str]:
+    """
+    Read the table of each recording, and log how its times are read.
 
     :param recordings: path, table (``None`` for the recorded outcomes) and chosen topics of each.
     :param log: of the command.
+    :returns: what to warn of: why no row of a table is within any of its recordings.
     :raises BagError: if a table can't be read, or several recordings share one whose rows belong
         to a single one.
     """
@@ -51,6 +67,4 @@ def check_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]]]
             strange.setdefault(table, why)
         else:
             matched.add(table)
-    for table, why in strange.items():
-        if table not in matched:
-            log.warning('%s', why)
+    return [why for table, why in strange.items() if table not in matched]

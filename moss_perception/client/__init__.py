@@ -1,7 +1,7 @@
 """
 For planners: propose grasps to ``grasp_predictor`` and act on their scores; see docs/planner.md.
 
-It takes rclpy, NumPy and the standard messages, and neither torch nor ONNX Runtime.
+It imports rclpy, NumPy and the standard messages, and neither decoders nor torch nor ONNX Runtime.
 """
 
 from moss_perception.client.proposals import (

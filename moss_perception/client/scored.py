@@ -11,6 +11,8 @@ from moss_perception.core.scores import GraspScores, read_scores, reasons_in_wor
 from moss_perception.ros.common.conversions import header, row_to_pose
 import numpy as np
 
+_KNOWN = frozenset(ScoreReason)
+
 
 @dataclass(frozen=True)
 class ScoredGrasp:
@@ -22,7 +24,8 @@ class ScoredGrasp:
         could not place it.
     :ivar score: probability of success in [0, 1]; NaN without a score.
     :ivar uncertainty: standard deviation of that probability, in [0, 0.5]; NaN without a score.
-    :ivar reason: why it has no score; ``ScoreReason.SCORED`` if it has one.
+    :ivar reason: why it has no score; ``ScoreReason.SCORED`` if it has one; the number of a
+        reason that only a newer predictor knows.
     :ivar lead_time_s: the lead time at which it was scored, seconds; NaN if the checkpoint has no
         time inputs.
     """
@@ -31,18 +34,15 @@ class ScoredGrasp:
     pose: Pose
     score: float
     uncertainty: float
-    reason: ScoreReason
+    reason: ScoreReason | int
     lead_time_s: float
 
     @classmethod
     def of(cls, row: np.void | np.ndarray) -> 'ScoredGrasp':
-        """
-        Read one row of scores.
-
-        :raises ValueError: if the reason is none of :class:`ScoreReason`.
-        """
+        """Read one row of scores."""
+        reason = int(row['reason'])
         return cls(int(row['candidate']), row_to_pose(row), float(row['score']),
-                   float(row['uncertainty']), ScoreReason(int(row['reason'])),
+                   float(row['uncertainty']), ScoreReason(reason) if reason in _KNOWN else reason,
                    float(row['lead_time']))
 
     def is_acceptable(self, min_score: float, max_uncertainty: float) -> bool:
@@ -82,7 +82,6 @@ class ScoredGrasps:
         :param message: a sensor_msgs/PointCloud2.
         :param received_ns: time of receipt by the node's clock, nanoseconds.
         :raises ScoresError: if the cloud cannot be read.
-        :raises ValueError: if a reason is none of :class:`ScoreReason`.
         """
         scores = GraspScores.of(read_scores(message))
         return cls(
@@ -105,7 +104,7 @@ class ScoredGrasps:
         good = [one for one in self.grasps if one.is_acceptable(min_score, max_uncertainty)]
         return max(good, key=lambda one: one.score, default=None)
 
-    def reasons(self) -> Counter[ScoreReason]:
+    def reasons(self) -> Counter[ScoreReason | int]:
         """Count the candidates by the reason why they have no score, or ``SCORED``."""
         return Counter(one.reason for one in self.grasps)
 

@@ -54,6 +54,7 @@ CODES = {
     'engine_busy': Code(13, 'the engine did not finish a sample in time', _STREAM),
     'message_unreadable': Code(14, 'a message that is not valid CDR', _STREAM),
     'camera_clock': Code(15, "images are stamped by another clock than the node's", _STREAM),
+    'candidates_old': Code(16, 'the planner has proposed nothing for long', _STREAM),
     'zero_stamp': Code(20, 'an image without a stamp', _REFUSED),
     'encoding': Code(21, 'an encoding that cannot be decoded', _REFUSED),
     'step': Code(22, 'a row length that does not fit', _REFUSED),

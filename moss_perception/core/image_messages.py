@@ -67,16 +67,6 @@ class RawImage:
     data: Any
     is_bigendian: int = 0
 
-    @classmethod
-    def from_rgb(cls, image: np.ndarray) -> 'RawImage':
-        """
-        Wrap an array.
-
-        :param image: uint8, RGB, shape ``(H, W, 3)``.
-        """
-        height, width, _ = image.shape
-        return cls('rgb8', height, width, 3 * width, np.ascontiguousarray(image))
-
 
 @dataclass(frozen=True)
 class CompressedImage:

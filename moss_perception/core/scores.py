@@ -11,7 +11,6 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-from moss_perception.core import images as imaging
 from moss_perception.core.clouds import read_rows
 from moss_perception.core.errors import ScoresError
 import numpy as np
@@ -101,7 +100,7 @@ class Prediction:
     :ivar inference_s: seconds spent in the engine.
     :ivar ood_score: how far the network's features are from those of training, 0 or more; one in
         twenty training samples is above 1; NaN if the checkpoint cannot tell. Above 1 it
-        inflates the uncertainties, see :func:`moss_perception.runtime.ood.widen`.
+        inflates the uncertainties, see :func:`moss_perception.runtime.ood.inflate_uncertainty`.
     :ivar watched: scores of the watched grasps, apart from the candidates; ``None`` where none
         are watched.
     :ivar lead_times: float64, shape ``(K,)``: the lead time at which each candidate was scored,
@@ -143,7 +142,11 @@ class Prediction:
 
         It is decoded on first use; the network reads a smaller one.
         """
-        return self.source if isinstance(self.source, np.ndarray) else imaging.decode(self.source)
+        if isinstance(self.source, np.ndarray):
+            return self.source
+        # A planner reads scores without decoders.
+        from moss_perception.core.images import decode
+        return decode(self.source)
 
 
 _FLOATS = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'score', 'uncertainty')

@@ -23,8 +23,8 @@ class Outcome:
     :ivar success: whether the grasp held the object; false if no grasp was executed.
     :ivar decision_guessed: whether the decision was not recorded, so that the end is used.
     :ivar executed: whether a grasp was executed. An attempt without one is not a failed grasp.
-    :ivar candidate: index of the executed grasp in the PoseArray that was scored at the decision;
-        ``None`` where it is not known.
+    :ivar candidate: index of the executed grasp in the PoseArray that was scored with the image of
+        the decision; ``None`` where it is not known.
     :ivar lead_time_s: measured time from the decision until the fingers closed, seconds, 0 or
         more; ``None`` where it was not measured.
     :ivar recorded_ns: when it was recorded or received, nanoseconds; ``None`` if not known.

@@ -8,6 +8,7 @@ from moss_perception.core.errors import CandidateError
 from moss_perception.core.frames import Candidates, to_candidates
 from moss_perception.data.bags.reader import ExecutedGrasp, Recording
 from moss_perception.data.bags.topics import stamp_of
+from moss_perception.data.labels.clock import clock_of
 from moss_perception.data.outcomes import Outcome
 import numpy as np
 
@@ -35,6 +36,8 @@ class Attempt:
     :ivar expected: whether the recording has candidates, or poses that may be executed grasps. If
         so, the gripper did not close at the default grasp point.
     :ivar unknown: why the executed grasp is unknown, in words; empty if it is known.
+    :ivar named: whether no pose was recorded, and the executed grasp is known by the candidate
+        that the outcome names.
     """
 
     outcome: Outcome
@@ -45,6 +48,7 @@ class Attempt:
     candidates_stamp_ns: int = 0
     expected: bool = False
     unknown: str = ''
+    named: bool = False
 
     @property
     def begin_ns(self) -> int:
@@ -53,9 +57,8 @@ class Attempt:
         return self.outcome.start_ns - LOOK_BACK_NS * early
 
 
-def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
-                    candidates_topic: str | None = None,
-                    image_topic: str | None = None,
+def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], *, image_topic: str,
+                    topic: str | None = None, candidates_topic: str | None = None,
                     place: Place = lambda one: one) -> list[Attempt]:
     """
     Find the grasp that was executed in each attempt.
@@ -65,11 +68,11 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
     decision. An attempt may have no executed grasp.
 
     :param outcomes: the attempts.
+    :param image_topic: topic of the images. Candidates that were recorded after the image of the
+        decision were not known then. Empty if no images were recorded: the stamps alone decide.
     :param topic: topic of the executed grasps; see
         :meth:`moss_perception.data.bags.reader.Recording.executed_topic`.
     :param candidates_topic: topic of the candidates; ``None`` or empty for none.
-    :param image_topic: topic of the images. Candidates that were recorded after the image of the
-        decision were not known then. ``None`` to decide by the stamps alone.
     :param place: brings grasps into the images' frame.
     :raises BagError: if a given topic is missing, or a message can't be read.
     """
@@ -78,7 +81,11 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
     grasps = recording.executed(topic) if topic else []
     expected = bool(topic or candidates_topic or poses)
     unknown = _unknown(topic, poses)
-    attempts = [_attempt(one, grasps, expected, unknown, place) for one in outcomes]
+    # Only without a stamp does the recorder's clock matter.
+    lag_ns = clock_of(recording, image_topic).lag_ns if image_topic and not all(
+        x.stamp_ns for x in grasps) else 0
+    timed = [(x.time_ns(lag_ns), x) for x in grasps]
+    attempts = [_attempt(one, timed, expected, unknown, place) for one in outcomes]
     return _with_named_candidates(recording, attempts, candidates_topic, image_topic, place)
 
 
@@ -92,29 +99,29 @@ def _unknown(topic: str | None, poses: Sequence[str]) -> str:
     return 'the recording has no executed grasps'
 
 
-def _attempt(outcome: Outcome, grasps: Sequence[ExecutedGrasp], expected: bool,
+def _attempt(outcome: Outcome, grasps: Sequence[tuple[int, ExecutedGrasp]], expected: bool,
              unknown: str, place: Place) -> Attempt:
-    """Find the selection that belongs to an attempt."""
+    """Find the selection that belongs to an attempt, among those with their times."""
     attempt = Attempt(outcome, stamp_ns=outcome.decision_ns, expected=(
         expected or outcome.candidate is not None), unknown=unknown)
     if not (grasps and outcome.executed):
         return attempt
-    within = [x for x in grasps if attempt.begin_ns <= x.stamp_ns <= outcome.end_ns]
-    grasp = min(within or grasps, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
+    within = [x for x in grasps if attempt.begin_ns <= x[0] <= outcome.end_ns]
+    stamp_ns, grasp = min(within or grasps, key=lambda x: abs(x[0] - outcome.decision_ns))
     if not within:
-        gap_s = (grasp.stamp_ns - outcome.decision_ns) / 1e9
+        gap_s = (stamp_ns - outcome.decision_ns) / 1e9
         return replace(attempt, unknown=f'{unknown}; the nearest is {abs(gap_s):.3f} s '
                                         f'{"after" if gap_s > 0 else "before"} its decision')
     # The same rule as for candidates tells a rotation from an unset orientation.
-    pose = place(Candidates(max(grasp.stamp_ns, 1), grasp.frame_id, grasp.position[None],
+    pose = place(Candidates(max(stamp_ns, 1), grasp.frame_id, grasp.position[None],
                             grasp.quaternion[None]))
     yaw = float(pose.yaws[0]) if pose.valid[0] else float('nan')
     return replace(attempt, position=pose.positions[0], yaw=yaw, frame_id=pose.frame_id,
-                   stamp_ns=grasp.stamp_ns, unknown='')
+                   stamp_ns=stamp_ns, unknown='')
 
 
 def _with_named_candidates(recording: Recording, attempts: list[Attempt], topic: str | None,
-                           image_topic: str | None, place: Place) -> list[Attempt]:
+                           image_topic: str, place: Place) -> list[Attempt]:
     """Find the candidates that outcomes name; they are executed grasps without a selection."""
     naming = [n for n, x in enumerate(attempts) if x.outcome.candidate is not None]
     newest: dict[int, tuple[int, str, bytes]] = {}
@@ -145,4 +152,4 @@ def _at_named(attempt: Attempt, message: Any, place: Place) -> Attempt:
         return replace(attempt, unknown=f'its outcome names candidate {index} of '
                                         f'{len(listed.positions)}')
     return replace(attempt, position=listed.positions[index], yaw=float(listed.yaws[index]),
-                   frame_id=listed.frame_id, unknown='')
+                   frame_id=listed.frame_id, unknown='', named=True)

@@ -25,11 +25,13 @@ class Recorder:
     :ivar hidden: float64, shape ``(K, M, H)``, by the stamp of the frame, nanoseconds; row 0
         belongs to the default grasp.
     :ivar rows: row of the executed grasp, by stamp and number of the attempt.
+    :ivar timed: those of which the executed grasp has a lead time of its own.
     """
 
     def __init__(self, network: GraspReader):
         self.hidden: dict[int, Tensor] = {}
         self.rows: dict[tuple[int, int], int] = {}
+        self.timed: set[tuple[int, int]] = set()
         self._inputs: Tensor | None = None
         self._ensemble = network.config.ensemble
         self._members = network.head.members
@@ -45,9 +47,12 @@ class Recorder:
         hidden = self._members.hidden(self._inputs).cpu().double()
         self.hidden[prediction.stamp_ns] = hidden.unflatten(-1, (self._ensemble, -1))
 
-    def executed(self, stamp_ns: int, attempt: Attempt, row: int) -> None:
-        """Store the row of an attempt's executed grasp."""
+    def executed(self, stamp_ns: int, attempt: Attempt, row: int,
+                 lead_time_s: float | None) -> None:
+        """Store the row of an attempt's executed grasp, and whether it has a lead time."""
         self.rows[stamp_ns, attempt.outcome.attempt] = row
+        if lead_time_s is not None:
+            self.timed.add((stamp_ns, attempt.outcome.attempt))
 
     def of(self, attempt: AttemptRecord) -> Tensor:
         """Return the inputs for the grasp that counts for a scored attempt: shape ``(M, H)``."""
@@ -61,19 +66,21 @@ class Recorder:
 
 
 def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
-            **options) -> tuple[Evidence, list[BagRecord]]:
+            lead_time_s: float | None = None, **options) -> tuple[Evidence, list[BagRecord]]:
     """
     Replay recordings, and keep the last layer's inputs for each attempt at its decision.
 
     :param network: network in evaluation mode.
     :param paths: paths of the recordings.
     :param threads: threads of torch; 0 leaves the number unchanged.
+    :param lead_time_s: of executed grasps without one of their own, seconds; ``None`` for the
+        network's default.
     :param options: further arguments of :func:`moss_perception.evaluation.replay.replay`.
     :returns: the evidence of all attempts that are :func:`usable`, and the evaluated recordings.
     :raises BagError: if a recording can't be read.
     """
-    records, hidden, outcomes = [], [], []
-    predictor = Predictor(TorchEngine(network, threads=threads))
+    records, hidden, outcomes, without = [], [], [], 0
+    predictor = Predictor(TorchEngine(network, threads=threads), lead_time_s=lead_time_s)
     for path in paths:
         recorder = Recorder(network)
         try:
@@ -85,10 +92,12 @@ def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
         scored = [x for x in record.attempts if usable(x)]
         hidden += [recorder.of(attempt) for attempt in scored]
         outcomes += [float(attempt.success) for attempt in scored]
+        without += sum((x.scored_ns, x.attempt) not in recorder.timed for x in scored)
     stacked = torch.stack(hidden) if hidden else torch.zeros(
         0, *Readout.of(network).weight.shape, dtype=torch.float64)
     # Autograd does not accept inference tensors.
-    return Evidence(stacked.clone(), torch.tensor(outcomes, dtype=torch.float64)), records
+    return Evidence(stacked.clone(), torch.tensor(outcomes, dtype=torch.float64),
+                    without), records
 
 
 def usable(attempt: AttemptRecord) -> bool:

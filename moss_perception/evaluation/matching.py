@@ -214,9 +214,9 @@ def take_recorded(matcher: Matcher, frames: Sequence[FrameScores],
     Add the scores that a node published to the attempts in progress.
 
     If the outcome names the executed candidate, its row is used in all scores of the same
-    PoseArray, which is identified by its stamp. Otherwise the candidate nearest to the executed
-    grasp is used, within the tolerances of :mod:`moss_perception.core.grasp_match`, and marked as
-    ``nearest``.
+    PoseArray, which is identified by its stamp, unless the executed pose is known and another
+    one. Otherwise the candidate nearest to the executed grasp is used, within the tolerances of
+    :mod:`moss_perception.core.grasp_match`, and marked as ``nearest``.
 
     :param frames: scores of all frames.
     :param ood_scores: OOD scores by stamp, if known.
@@ -236,7 +236,8 @@ def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> Grasp
     """Find the executed grasp among the scores of a frame; else return the default grasp's."""
     scores, index, source = frame.scores, attempt.outcome.candidate, EXECUTED
     if (index is None or index >= len(scores.candidates)
-            or not 0 < current == scores.candidates_stamp_ns):
+            or not 0 < current == scores.candidates_stamp_ns
+            or _is_another(frame, attempt, index)):
         index, source = None, NEAREST
         if attempt.position is not None and attempt.frame_id == frame.frame_id:
             index = nearest_grasp(scores.positions, yaws_from_orientations(scores.orientations),
@@ -249,6 +250,17 @@ def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> Grasp
     if reason in NO_PLACE:
         return _of_row(scores.default, DEFAULT, why_not(reason))
     return _of_row(scores.candidates[index], source, why_not(reason))
+
+
+def _is_another(frame: FrameScores, attempt: Attempt, index: int) -> bool:
+    """Tell whether the recorded pose of the executed grasp is not that of a candidate."""
+    position = attempt.position
+    if attempt.named or position is None or attempt.frame_id != frame.frame_id or not (
+            np.isfinite(position).all() and math.isfinite(attempt.yaw)):
+        return False
+    row = slice(index, index + 1)
+    yaws = yaws_from_orientations(frame.scores.orientations[row])
+    return nearest_grasp(frame.scores.positions[row], yaws, position, attempt.yaw) is None
 
 
 def foreign_frame(attempt: Attempt, frame_id: str) -> str:

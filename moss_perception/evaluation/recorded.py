@@ -137,8 +137,9 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         # Without images, the scores say in which frame they were.
         camera_frame = (images and recording.frame_of(images)) or next(
             (x.frame_id for x in outputs.scores), '')
-        attempts = executed_grasps(recording, outcomes, executed_topic, grasps, place=partial(
-            frames.place, camera_frame=camera_frame))
+        attempts = executed_grasps(
+            recording, outcomes, image_topic=images, topic=executed_topic,
+            candidates_topic=grasps, place=partial(frames.place, camera_frame=camera_frame))
         of_frames = [frame.stamp_ns for frame in outputs.scores]
         received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]
         check = findings.InputCheck(recording, images, grasps, camera, set(received), frames)

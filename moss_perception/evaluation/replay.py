@@ -36,8 +36,11 @@ from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
 
-OnExecuted = Callable[[int, Attempt, int], None]
-"""Called with a frame's stamp, an attempt and the network's row of its executed grasp."""
+OnExecuted = Callable[[int, Attempt, int, float | None], None]
+"""
+Called with a frame's stamp, an attempt, the network's row of its executed grasp, and the measured
+or planned lead time of this grasp, seconds; ``None`` if it has none, or the network takes no time.
+"""
 
 
 def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
@@ -99,7 +102,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         frames = CandidateFrames(setup, transforms := RecordedTransforms(path))
         executed_frames = CandidateFrames(executed_setup or setup, transforms)
         attempts = executed_grasps(
-            recording, outcomes, executed_topic, grasps_topic, image.name, partial(
+            recording, outcomes, image_topic=image.name, topic=executed_topic,
+            candidates_topic=grasps_topic, place=partial(
                 executed_frames.place, camera_frame=recording.frame_of(image.name)))
         seen = findings.Seen(
             image_topic=image.name, placing=frames, candidates_topic=grasps_topic or '',
@@ -279,7 +283,8 @@ class _Run:
                 proposed=bool(watched.listed[index])), why=why_not(reason))))
             self._place(attempt, prediction.size)
             if self._on_executed is not None:
-                self._on_executed(prediction.stamp_ns, attempt, int(watched.rows[index]))
+                self._on_executed(prediction.stamp_ns, attempt, int(watched.rows[index]),
+                                  self._lead_times_s.get(id(attempt)))
         return found
 
     def _place(self, attempt: Attempt, size: tuple[int, int]) -> None:

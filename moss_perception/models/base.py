@@ -186,7 +186,7 @@ def register(name: str) -> Callable[[type[StreamingModel]], type[StreamingModel]
     """
     Register a model under a name, which its checkpoints carry.
 
-    :raises ConfigError: if another model has this name.
+    :raises ConfigError: if another model has this name, or this configuration.
     """
     def decorate(cls: type[StreamingModel]) -> type[StreamingModel]:
         other = _registered.get(name)
@@ -194,8 +194,14 @@ def register(name: str) -> Callable[[type[StreamingModel]], type[StreamingModel]
                 cls.__module__, cls.__qualname__):
             raise ConfigError(f'model type {name!r} is registered by {other.__module__} already: '
                               'expected another name')
+        config = cls.Config
+        taken = vars(config).get('model', name)
+        if taken != name:
+            raise ConfigError(f'model type {name!r} has the configuration {config.__name__} of '
+                              f'{taken!r}: expected a Config of its own, such as '
+                              f'class MyConfig({config.__name__})')
         _registered[name] = cls
-        cls.Config.model = name
+        config.model = name
         return cls
     return decorate
 

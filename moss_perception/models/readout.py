@@ -18,10 +18,12 @@ class Evidence:
 
     :ivar hidden: float64, shape ``(n, M, H)``: the input of each member's last layer.
     :ivar outcomes: float64, 0 or 1, shape ``(n,)``.
+    :ivar without_lead_time: how many of the attempts have no lead time of their own.
     """
 
     hidden: Tensor
     outcomes: Tensor
+    without_lead_time: int = 0
 
     def __len__(self) -> int:
         return len(self.outcomes)

@@ -111,14 +111,17 @@ class Gate:
         """
         Take the scores of one frame.
 
-        :param stamp_ns: the frame's stamp, nanoseconds; one below the last starts again.
+        :param stamp_ns: the frame's stamp, nanoseconds; one below the last, or more than the
+            highest age above it, starts again.
         :param now_ns: the time by the same clock, nanoseconds.
         :param positions: of the candidates, shape ``(K, 3)``, metres.
         :param scores: shape ``(K,)``, in [0, 1]; NaN for a candidate without one.
         :param uncertainties: shape ``(K,)``, in [0, 0.5]; NaN for a candidate without one.
         """
-        if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
-            self.reset()
+        # Across a gap the scores were stale, whether or not :meth:`watch` saw it.
+        since_ns = 0 if self._stamp_ns is None else stamp_ns - self._stamp_ns
+        if since_ns < 0 or since_ns > self._max_age_ns:
+            self._forget_candidates()
         self._stamp_ns = stamp_ns
         if self._is_stale(now_ns):
             self._forget_candidates()
@@ -175,7 +178,11 @@ class Gate:
     def _is_stale(self, now_ns: int) -> bool:
         # Scores from the future come from another clock: their age can't be known.
         assert self._stamp_ns is not None  # scores have come
-        return abs(now_ns - self._stamp_ns) > round(self.config.max_age_s * 1e9)
+        return abs(now_ns - self._stamp_ns) > self._max_age_ns
+
+    @property
+    def _max_age_ns(self) -> int:
+        return round(self.config.max_age_s * 1e9)
 
     def _follow(self, positions: np.ndarray) -> None:
         """Forget the candidates that are not in the new list."""

@@ -233,10 +233,19 @@ class Predictor:
         self._candidates.expire(frame.stamp_ns)
         if admission.reset_reason is not None:
             self.counters.resets[admission.reset_reason] += 1
+        # A stream that goes back after a reset has no reason for another.
+        if admission.reset_reason is not None or admission.went_back:
             self._candidates.restart(frame.stamp_ns)
         if admission.index is None:
             return self.counters.skip(frame, SkipReason.BETWEEN_SAMPLES)
         return Sample(replace(frame, image=image), admission.index, admission.epoch)
+
+    def pause(self, frame: Frame) -> FrameResult:
+        """Skip a frame while the node is paused; :meth:`reset` has to end the pause."""
+        self.counters.frames += 1
+        if frame.stamp_ns > 0 and self._sampler.take_stamp(frame.stamp_ns):
+            self._candidates.restart(frame.stamp_ns)
+        return self.counters.skip(frame, SkipReason.PAUSED)
 
     def drop(self, sample: Sample) -> FrameResult:
         """Give up a sample that waited too long; the sample before is repeated for it."""

@@ -20,11 +20,13 @@ class Admission:
     :ivar index: sample number since the last reset; ``None`` for a frame between two samples.
     :ivar epoch: counts the resets; samples of an older epoch are void.
     :ivar reset_reason: why this frame began a new epoch, or ``None``.
+    :ivar went_back: whether its stamp is below that of the frame before, also across a reset.
     """
 
     index: int | None
     epoch: int
     reset_reason: str | None = None
+    went_back: bool = False
 
 
 class Sampler:
@@ -60,28 +62,34 @@ class Sampler:
 
         :param stamp_ns: header stamp, nanoseconds.
         :param frame_id: the camera's optical frame.
-        :returns: sample number, epoch and reset reason.
+        :returns: sample number, epoch, reset reason, and whether the stamp went back.
         :raises FrameError: ``zero_stamp``, if the stamp is not above 0.
         """
         if stamp_ns <= 0:
             raise FrameError('zero_stamp', f'frame needs a header stamp above 0, got {stamp_ns}')
-        reason = self._reset_reason(stamp_ns, frame_id)
+        went_back = self.take_stamp(stamp_ns)
+        reason = self._reset_reason(went_back, frame_id)
         if reason is not None:
             self.reset()
-        self._last_ns, self._frame_id = stamp_ns, frame_id
+        self._frame_id = frame_id
         if self._origin_ns is None:
             self._origin_ns, self._last_index = stamp_ns, 0
-            return Admission(0, self.epoch, reason)
+            return Admission(0, self.epoch, reason, went_back)
         index = (stamp_ns - self._origin_ns + self.period_ns // 4) // self.period_ns
         if index <= self._last_index:
             return Admission(None, self.epoch)
         self._last_index = index
         return Admission(index, self.epoch)
 
-    def _reset_reason(self, stamp_ns: int, frame_id: str) -> str | None:
+    def take_stamp(self, stamp_ns: int) -> bool:
+        """Note a frame's stamp; return whether it is below the one before, also across a reset."""
+        went_back, self._last_ns = stamp_ns < self._last_ns, stamp_ns
+        return went_back
+
+    def _reset_reason(self, went_back: bool, frame_id: str) -> str | None:
         if self._origin_ns is None:
             return None
-        if stamp_ns < self._last_ns:
+        if went_back:
             return 'stamp_backwards'
         return 'frame_id' if frame_id != self._frame_id else None
 

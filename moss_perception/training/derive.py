@@ -1,5 +1,7 @@
 """Start a network from another checkpoint, and write a checkpoint derived from another."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -120,21 +122,39 @@ def write_derived(out: Path, network: Network, notes: dict,
     :raises CheckpointError: if it can't be written, or a graph differs from torch.
     :raises ConfigError: if the packages that export are missing.
     """
+    with written_whole(out) as made:
+        if distribution is not None:
+            distribution.check(network.config.appearance_values)
+        digest = save_checkpoint(made, network, notes, distribution and distribution.tensors())
+        if graphs:
+            export_graphs(made, digest)
+            digest = file_sha256(made)
+    return digest
+
+
+@contextmanager
+def written_whole(out: Path) -> Iterator[Path]:
+    """
+    Write a checkpoint and what belongs to it, all or none, and the digests into SHA256SUMS.
+
+    Yields a path of the same name in a temporary folder. The checkpoint there, its graphs and its
+    model card take their places beside ``out`` at the end, and nothing does after an error.
+
+    :param out: the file to write, ``<name>.safetensors``.
+    :raises CheckpointError: if it can't be written.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # On the same file system, so that finished files only have to be renamed.
         with TemporaryDirectory(prefix='.new_', dir=out.parent) as folder:
             made = Path(folder) / out.name
-            if distribution is not None:
-                distribution.check(network.config.appearance_values)
-            digest = save_checkpoint(made, network, notes, distribution and distribution.tensors())
-            if graphs:
-                export_graphs(made, digest)
-                digest = file_sha256(made)
+            yield made
             targets = {out.with_name(file.name): file
                        for file in (made, *graphs_beside(made))}
+            # No manifest has the digest of a card.
+            for card in Path(folder).glob('*.md'):
+                card.replace(out.with_name(card.name))
             # Graphs of the checkpoint that was there before would be no one's.
             replace_files(targets, set(graphs_beside(out)) - set(targets))
     except OSError as error:
         raise CheckpointError(f"{out} can't be written: {error.strerror or error}") from error
-    return digest

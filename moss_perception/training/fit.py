@@ -7,11 +7,11 @@ import logging
 from pathlib import Path
 
 from moss_perception.core.calibration import fit_temperature, fit_threshold
-from moss_perception.core.errors import ConfigError
+from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.memory import keep_freed_memory
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
-from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.checkpoint import Network, save_checkpoint
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import file_sha256, read_header
@@ -23,6 +23,7 @@ from moss_perception.training.derive import (
     refuse_shipped,
     same_layers,
     start_from,
+    written_whole,
 )
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.holding_out import held_out
@@ -32,11 +33,12 @@ from moss_perception.training.results import (
     count_seen,
     label_numbers,
     probabilities,
+    ranges_of,
     Results,
     score_before,
 )
 from moss_perception.training.samples import measure, measure_lead_times
-from moss_perception.training.selection import SampleSet, select, Selection
+from moss_perception.training.selection import check_left, SampleSet, select, Selection
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
@@ -101,7 +103,7 @@ class Plan:
 def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
         report: Callable[[Results], None] | None = None) -> str:
     """
-    Train, calibrate on held-out samples, and write the checkpoint and its graphs.
+    Train, calibrate on held-out samples, and write the checkpoint and its graphs, all or none.
 
     Every tenth sample, whole groups, or sets that are meant for it, are held out, for the loss
     curve, the temperature and the threshold.
@@ -111,7 +113,8 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
         :func:`moss_perception.data.scenes.in_view`.
     :param sets: which samples belong together, and how often an epoch draws them, or whether they
         are held out; empty for one set.
-    :param report: takes the results on the held-out samples, where the checkpoint is written.
+    :param report: takes the results on the held-out samples, where the checkpoint is written; what
+        it writes beside the checkpoint is written with it or not at all.
     :returns: the checkpoint's SHA-256; empty where another process writes it, and with
         ``only_cache``.
     :raises ConfigError: if the samples lack what the plan asks for by name.
@@ -122,20 +125,16 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
                        usual)
     group = Group.join(plan.device)
     try:
-        results = _train(replace(plan, settings=selection.settings), selection, sets, group)
-        if results and plan.deploy:
-            results = replace(results, digest=_export(plan.out, results.digest))
-        digest = results.digest if results else ''
-        if results and report is not None:
-            report(results)
+        digest = _train(replace(plan, settings=selection.settings), selection, sets, group,
+                        report)
         group.wait()
     finally:
         group.leave()
     return digest
 
 
-def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
-           group: Group) -> Results | None:
+def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet], group: Group,
+           report: Callable[[Results], None] | None) -> str:
     """Train, and write the checkpoint if this process leads; nothing with ``only_cache``."""
     keep_freed_memory()
     if plan.threads:
@@ -146,6 +145,7 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
     if not mask.any():
         mask = held_out(selection.samples, plan.hold_out_by)
     trained, held = selection.where(~mask), selection.where(mask)
+    check_left(trained.samples, plan.hold_out_by)
     used, others = trained.samples, held.samples
     config = _configuration(plan, used)
     network = build(config)
@@ -162,11 +162,11 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
         if plan.only_cache:
             assert isinstance(clips, FeatureCache)  # Plan refuses it without a folder
             clips.make(recipe.epochs)
-            return None
+            return ''
         checked = GraspClips(others, config, decode_clips(others, config, file=held_out_file))
         trainer.fit(clips, checked)
         if not group.leads:
-            return None
+            return ''
         notes = {'variant': plan.settings.name, 'held_out': len(others)}
         notes |= {'initial': initial} if initial else {}
         notes |= {'held_out_by': plan.hold_out_by} if plan.hold_out_by else {}
@@ -174,7 +174,8 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
             notes['without_lead_time'] = selection.without_lead_time
         if sets:
             notes['sets'] = [asdict(one) for one in sets]
-        return _write(plan, trainer, checked, used, notes, held.names)
+        results, statistics = _measure(plan, trainer, checked, used, notes, held.names)
+        return _write(plan, results, trainer.network.cpu(), statistics, report)
 
 
 def _configuration(plan: Plan, used: list[Sample]) -> ModelConfig:
@@ -229,9 +230,9 @@ def _clips(plan: Plan, selection: Selection, trainer: Trainer,
     return FeatureCache(clips, trainer.network, plan.cache, plan.workers)
 
 
-def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], notes: dict,
-           names: list[str]) -> Results:
-    """Calibrate, fit the OOD statistics for a checkpoint to be deployed, and write it."""
+def _measure(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], notes: dict,
+             names: list[str]) -> tuple[Results, dict[str, np.ndarray] | None]:
+    """Calibrate; for a checkpoint to be deployed, also fit the OOD statistics."""
     network, recipe = trainer.network, trainer.recipe
     initial = plan.initial_config()
     alike = initial is not None and same_layers(network.config, initial)
@@ -251,38 +252,46 @@ def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], n
             _LOG.warning('the checkpoint has no OOD statistics: %s', error)
     samples = [*used, *held.samples]
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
-    seeds = _ranges([sample.seed for sample in samples if sample.seed is not None])
+    seeds = ranges_of([sample.seed for sample in samples if sample.seed is not None])
     if seeds:
         notes['seeds'] = seeds
     before = None
     if alike:
         before = score_before(plan.initial, held, recipe.batch, trainer.device)
         notes['held_out_seen_before'] = count_seen(plan.initial, held.samples)
-    digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
-    _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
-    _LOG.info('the best threshold of its scores is %.2f; to set it: grasp_gate --ros-args '
-              '-p min_score:=%.2f -p release_score:=%.2f', threshold, threshold,
-              max(0.0, threshold - 0.1))
-    return Results(plan.out, digest, notes, temperature, threshold, used, held.samples, names,
+    return Results(plan.out, '', notes, temperature, threshold, used, held.samples, names,
                    outcomes.numpy() > 0.5, label_numbers(held.samples), after, before,
-                   statistics is not None)
+                   statistics is not None), statistics
 
 
-def _ranges(seeds: list[int], gap: int = 1000) -> list[list[int]]:
-    """Return the first and last seed of each set: those of two sets are far apart."""
-    ranges: list[list[int]] = []
-    for seed in sorted(seeds):
-        if ranges and seed - ranges[-1][1] <= gap:
-            ranges[-1][1] = seed
-        else:
-            ranges.append([seed, seed])
-    return ranges
+def _write(plan: Plan, results: Results, network: Network,
+           statistics: dict[str, np.ndarray] | None,
+           report: Callable[[Results], None] | None) -> str:
+    """Write the checkpoint, its graphs and its report, all or none; return its digest."""
+    with written_whole(plan.out) as made:
+        digest = save_checkpoint(made, network, results.notes, statistics)
+        if plan.deploy:
+            digest = _export(plan.out, made, digest)
+        if report is not None:
+            report(replace(results, out=made, digest=digest))
+    _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, results.temperature)
+    _LOG.info('the best threshold of its scores is %.2f; to set it: grasp_gate --ros-args '
+              '-p min_score:=%.2f -p release_score:=%.2f', results.threshold, results.threshold,
+              max(0.0, results.threshold - 0.1))
+    return digest
 
 
-def _export(out: Path, digest: str) -> str:
-    """Export a checkpoint, and return its digest, which covers its graphs."""
+def _export(out: Path, made: Path, digest: str) -> str:
+    """
+    Export a checkpoint before it has its place, and return its digest, which covers its graphs.
+
+    :raises CheckpointError: if a graph can't be used, with what to do.
+    """
     try:
-        export_graphs(out, digest, lambda name: _LOG.info('exporting %s', name))
+        export_graphs(made, digest, lambda name: _LOG.info('exporting %s', name))
     except ConfigError as error:
         _LOG.warning('%s; for the engine onnxruntime, run: export %s', error, out)
-    return file_sha256(out)
+    except CheckpointError as error:
+        raise CheckpointError(f'{error}; to write {out} without graphs, repeat the command with '
+                              '--no-graphs: the training is finished') from error
+    return file_sha256(made)

@@ -88,21 +88,32 @@ def _check(samples: Sequence[Sample], group: str, members: dict[str, list[int]])
 
 
 def _choose(samples: Sequence[Sample], members: dict[str, list[int]]) -> list[str]:
-    """Choose groups until about a tenth is held out; those with both outcomes come first."""
+    """
+    Choose groups until about a tenth is held out.
+
+    Groups whose removal leaves both outcomes to train on come first, and of these the groups with
+    both outcomes.
+    """
     names = sorted(members)
     order = [names[n] for n in np.random.default_rng(0).permutation(len(names))]
-    wanted, chosen, count = _SHARE * sum(map(len, members.values())), [], 0
+    grouped = {number for numbers in members.values() for number in numbers}
+    others = _outcomes([x for n, x in enumerate(samples) if n not in grouped])
+    of = {name: _outcomes([samples[n] for n in members[name]]) for name in names}
+    wanted, chosen, count = _SHARE * len(grouped), [], 0
+
+    def leaves_both(name: str) -> bool:
+        return len(others.union(*(of[x] for x in names if x not in (*chosen, name)))) == 2
     # Without both outcomes, the held-out figures can hardly be computed.
-    pool = [name for name in order
-            if len(_outcomes([samples[n] for n in members[name]])) == 2] or order
+    trainable = [name for name in order if leaves_both(name)]
+    pool = [name for name in trainable if len(of[name]) == 2] or trainable or order
     while pool and len(chosen) < len(order) - 1:
         best = min(pool, key=lambda name: abs(count + len(members[name]) - wanted))
         if chosen and abs(count + len(members[best]) - wanted) >= abs(count - wanted):
             break
         chosen.append(best)
         count += len(members[best])
-        pool = [name for name in order if name not in chosen]
-    if len(_outcomes([samples[n] for name in chosen for n in members[name]])) < 2:
+        pool = [name for name in order if name not in chosen and leaves_both(name)]
+    if len(set().union(*(of[name] for name in chosen))) < 2:
         _LOG.warning('the held-out groups have only successes or only failures')
     return sorted(chosen)
 

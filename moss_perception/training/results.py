@@ -78,3 +78,14 @@ def score_before(path: str, clips: GraspClips, batch: int, device: str) -> np.nd
     network: Network = load_checkpoint(path).to(device)
     other = GraspClips(clips.samples, network.config, clips.decoded)
     return probabilities(predict(network, other, batch, device)[0], network.config.temperature)
+
+
+def ranges_of(seeds: list[int], gap: int = 1000) -> list[list[int]]:
+    """Return the first and last seed of each set: those of two sets are far apart."""
+    ranges: list[list[int]] = []
+    for seed in sorted(seeds):
+        if ranges and seed - ranges[-1][1] <= gap:
+            ranges[-1][1] = seed
+        else:
+            ranges.append([seed, seed])
+    return ranges

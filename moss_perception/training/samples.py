@@ -40,6 +40,20 @@ def with_lead_time(samples: Sequence[Sample], lead_time: float | None) -> list[S
             for sample in samples]
 
 
+def without_lead_time(count: int, of: str, default: str, option: str) -> str:
+    """
+    Say that a default was taken for lead times that are not known.
+
+    :param count: how many are not known.
+    :param of: of how many of what, in words.
+    :param default: whose default it is, and how long, in words.
+    :param option: the option that gives another one.
+    """
+    return (f'{count} of {of} have no lead time: they get the default of the {default}; if your '
+            'robot needs another time from the decision until the fingers close, use '
+            f'{option}')
+
+
 def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict[str, Any]:
     """
     Measure the values of a configuration with time inputs that training samples set.

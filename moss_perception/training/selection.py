@@ -8,7 +8,7 @@ import logging
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.data.schema import Sample
 from moss_perception.training.holding_out import check_apart
-from moss_perception.training.samples import with_lead_time
+from moss_perception.training.samples import with_lead_time, without_lead_time
 from moss_perception.training.settings import Settings
 import numpy as np
 
@@ -110,10 +110,9 @@ def select(settings: Settings, samples: Sequence[Sample], sets: Sequence[SampleS
         without = sum(not np.isfinite(sample.lead_time_s) for sample in labelled)
         labelled = with_lead_time(labelled, usual_lead_time_s)
     if without:
-        _LOG.warning('%d of %d samples have no lead time: they get the default of the initial '
-                     'checkpoint, %.3f s, and the model card says so; if your robot needs another '
-                     'time from the decision until the fingers close, use moss import --lead-time',
-                     without, len(labelled), usual_lead_time_s)
+        _LOG.warning('%s', without_lead_time(
+            without, f'{len(labelled)} samples', f'initial checkpoint, {usual_lead_time_s:.3f} s, '
+            'and the model card says so', 'moss import --lead-time'))
     _check_lead_times(settings, labelled)
     settings = _check_tracks(settings, labelled)
     apart = [owners[n].held_out for n in kept]
@@ -139,21 +138,48 @@ def _check_labels(samples: list[Sample]) -> None:
     if len(samples) < FEWEST_SAMPLES:
         raise ConfigError(f'{len(samples)} samples with a label are too few to train on: expected '
                           f'{FEWEST_SAMPLES} or more')
-    labels = np.concatenate([sample.labels[sample.labelled] for sample in samples])
-    held = int(labels.sum())
-    if held in (0, len(labels)):
-        raise ConfigError(f'all {len(labels)} labelled candidates are '
-                          f'{"successes" if held else "failures"}: expected both, from which a '
-                          'network can learn what makes the difference')
+    held, count = _count_outcomes(samples)
     if len(samples) < _FEW_SAMPLES:
         _LOG.warning('%d samples are few: held-out figures tell little below %d', len(samples),
                      _FEW_SAMPLES)
-    if min(held, len(labels) - held) < _FEW_OF_EACH:
+    if min(held, count - held) < _FEW_OF_EACH:
         _LOG.warning('%d successes and %d failures are few: expected at least %d of each', held,
-                     len(labels) - held, _FEW_OF_EACH)
+                     count - held, _FEW_OF_EACH)
     cameras = count_calibrations(samples)
     if cameras > 1:
         _LOG.info('%d calibrations: each sample is taken with its own', cameras)
+
+
+def check_left(samples: Sequence[Sample], group: str) -> None:
+    """
+    Check the samples that are left to train on after some were held out.
+
+    :param samples: with at least one labelled candidate each.
+    :param group: by which whole groups were held out; empty for every tenth sample.
+    :raises ConfigError: if they are too few, or all have one outcome.
+    """
+    if group and len(samples) < FEWEST_SAMPLES:
+        raise ConfigError(f'--hold-out-by {group} leaves {len(samples)} samples to train on: '
+                          f'expected {FEWEST_SAMPLES} or more; hold out by a group with more '
+                          'values')
+    _count_outcomes(samples, ' that are left to train on', '; hold out others')
+
+
+def _count_outcomes(samples: Sequence[Sample], which: str = '',
+                    advice: str = '') -> tuple[int, int]:
+    """
+    Count the successes, and all labelled candidates.
+
+    :param which: says which samples these are, in words.
+    :raises ConfigError: if all have one outcome.
+    """
+    labels = np.concatenate([sample.labels[sample.labelled] for sample in samples])
+    held = int(labels.sum())
+    if held in (0, len(labels)):
+        raise ConfigError(f'all {len(labels)} labelled candidates{which} are '
+                          f'{"successes" if held else "failures"}: expected both, from which a '
+                          f'network can learn what makes the difference{advice}')
+    return held, len(labels)
 
 
 def count_calibrations(samples: Sequence[Sample]) -> int:

@@ -38,6 +38,22 @@ def test_a_table_for_one_recording_leaves_the_other_its_own(
     assert 'real: 1 of 1 attempts succeeded, 0 scored; AUROC is undefined' in out
 
 
+@pytest.mark.parametrize(('column', 'unmatched'), [(True, [[], [1]]), (False, [[], []])])
+def test_a_row_that_names_its_recording_is_unmatched_whatever_another_one_has(
+        factory, make_bag, tiny_checkpoint, tmp_path, column, unmatched):
+    bags = [str(make_bag([factory.image(factory.START_NS, side=40)], name=x)) for x in 'ab']
+    start = factory.START_NS // 10**9
+    rows = [f'{start},{start + 1},1'] + [f'{start + 500},{start + 501},1'] * column
+    (tmp_path / 'both.csv').write_text('\n'.join(
+        ','.join([*[bag] * column, row]) for bag, row in zip(
+            ('bag', 'a', 'b'), ('start,end,success', *rows), strict=False)))
+    record = tmp_path / 'record.json'
+    assert moss(['evaluate', bags[0], bags[1], '--model', str(tiny_checkpoint), '--outcomes',
+                 str(tmp_path / 'both.csv'), '--record', str(record)]) == 0
+    assert [[x['attempt'] for x in bag['unmatched']]
+            for bag in json.loads(record.read_text())['bags']] == unmatched
+
+
 def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
         factory, make_bag, tiny_checkpoint, tmp_path, capsys):
     bag = make_bag([factory.image(factory.START_NS, side=40)])

@@ -1,9 +1,10 @@
 """The command `evaluate --records`: checkpoints that met attempts of their own, ranked."""
 
 import json
+from pathlib import Path
 
 from moss_perception.cli.main import main as moss
-from moss_perception.evaluation.record_files import write_evaluation
+from moss_perception.evaluation.record_files import read_evaluation, write_evaluation
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 import numpy as np
 import pytest
@@ -110,3 +111,19 @@ def test_what_was_found_already_takes_no_more_arguments(more):
     with pytest.raises(SystemExit) as info:
         moss(['evaluate', *more, '--records', 'x.json'])
     assert info.value.code == 2
+
+
+def test_a_record_is_of_one_checkpoint(records, tmp_path, caplog, monkeypatch):
+    out = tmp_path / 'record.json'
+    # Before anything is read.
+    assert moss(['evaluate', 'no_bag', '--model', 'a', 'b', '--record', str(out)]) == 1
+    assert ('saves the results of one checkpoint, and there are 2: expected one --model, and a '
+            'file for each') in caplog.text
+    evaluations = [read_evaluation(Path(path)) for path in records[::2]]
+    monkeypatch.setattr('moss_perception.evaluation.runs.merge_runs', lambda *_: evaluations)
+    caplog.clear()
+    assert moss(['evaluate', '--merge', 'store', '--record', str(out)]) == 1
+    assert 'and there are 3: expected one --model' in caplog.text and not out.exists()
+    del evaluations[1:]
+    assert moss(['evaluate', '--merge', 'store', '--record', str(out)]) == 0
+    assert read_evaluation(out).model == 'a.safetensors'

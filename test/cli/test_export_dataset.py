@@ -1,5 +1,6 @@
 """The commands ``moss export-dataset`` and ``moss import --lerobot``."""
 
+from dataclasses import replace
 import json
 import sys
 
@@ -30,6 +31,15 @@ def test_a_data_set_comes_back_as_it_was(data, tmp_path, caplog):
         assert_same(got, one)
 
 
+def test_samples_without_a_lead_time_get_the_one_that_is_given(data, tmp_path):
+    samples = [replace(sample(1, 3), lead_time_s=float('nan')),
+               replace(sample(2, 3), lead_time_s=0.25)]
+    write_samples(sample_path(tmp_path / 'data', 0), samples)
+    assert main(['export-dataset', data, '--lerobot', 'le', '--images', 'jpeg']) == 0
+    assert main(['import', '--lerobot', 'le', '--out', 'back', '--lead-time', '0.7']) == 0
+    assert [x.lead_time_s for x in read_shards('back')] == [0.7, 0.25]
+
+
 def test_video_is_the_default_and_several_data_sets_become_one(data, tmp_path):
     assert main(['export-dataset', data, '--lerobot', 'le', '--fps', '12', '--task', 'take']) == 0
     info = json.loads((tmp_path / 'le/meta/info.json').read_text())
@@ -41,6 +51,13 @@ def test_video_is_the_default_and_several_data_sets_become_one(data, tmp_path):
 @pytest.mark.parametrize(('words', 'message'), [
     (['export-dataset', 'data', '--lerobot', 'data'], 'data exists already'),
     (['export-dataset', 'data', '--lerobot', 'x', '--fps', '-3'], '--fps -3: expected 1 or more'),
+    (['export-dataset', 'data', '--lerobot', 'x', '--fps', '0'], '--fps 0: expected 1 or more'),
+    (['export-dataset', 'data', '--lerobot', 'x', '--task', 'take the {item}'],
+     "--task 'take the {item}' is not allowed: expected a text with no braces but those of {obj"),
+    (['export-dataset', 'data', '--lerobot', 'x', '--task', 'a { b'], "--task 'a { b' is not all"),
+    (['export-dataset', 'data', '--lerobot', 'x', '--task', '{} {0}'], "'{} {0}' is not allowed"),
+    (['import', '--lerobot', 'lost', '--out', 'x', '--lead-time', '-1'],
+     'lead time of -1.0 s: expected 0 s or more'),
     (['export-dataset', 'nothing', '--lerobot', 'x'], 'no scenes in nothing'),
     (['import', '--lerobot', 'data', '--out', 'x'], 'data is no LeRobotDataset'),
     (['import', '--lerobot', 'v2', '--out', 'x'], 'of version v2.0: expected v3.0'),
@@ -63,6 +80,19 @@ def test_either_recordings_or_data_sets_are_imported(capsys, words):
     with pytest.raises(SystemExit):
         main(['import', *words, '--out', 'out'])
     assert 'expected recordings to import, or LeRobotDatasets' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+    (['--lerobot', 'le', '--outcomes', 'a.csv', '--rate', '5'],
+     '--outcomes, --rate: not allowed with --lerobot'),
+    (['--lerobot', 'le', '--workers', '0'], '--workers: not allowed with --lerobot'),
+    (['--lerobot', 'le', '--seconds', '0'], '--seconds: not allowed with --lerobot'),
+    (['bag', '--camera', 'top', '--decision', '0', '--grasp', ''],
+     '--camera, --decision, --grasp: not allowed with recordings')])
+def test_options_that_do_not_apply_are_refused(capsys, words, message):
+    with pytest.raises(SystemExit):
+        main(['import', *words, '--out', 'out'])
+    assert message in capsys.readouterr().err
 
 
 def test_without_pyarrow_one_line_says_what_to_install(data, caplog, monkeypatch):

@@ -14,37 +14,8 @@ from robot_bag import EXECUTED, Robot, START_NS, TIMES_S
 from timed import DECISION, lead_times, write_recording
 
 
-@pytest.fixture
-def run(tmp_path, caplog, monkeypatch):
-    """Return a function that imports a recording with its table into ``out``."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*bags, status=0, table=True, topics=True, out='out'):
-        caplog.clear()
-        caplog.set_level('INFO')
-        words = [str(x) for x in bags]
-        if table:
-            words += [x for bag in bags if (tmp_path / f'{bag}.csv').exists()
-                      for x in ('--outcomes', f'{bag}.csv')]
-        if topics:
-            words += ['--executed-topic', EXECUTED]
-        assert main(['import', *words, '--out', out]) == status
-        assert bool(list(tmp_path.glob(f'{out}/*'))) == (status == 0), 'half-written'
-        return caplog.text
-    return run
-
-
-@pytest.fixture
-def robot(tmp_path):
-    """Return a function that writes a robot's recording, by name."""
-    def write(name='bag', **values):
-        Robot(**values).write(tmp_path / name)
-        return name
-    return write
-
-
-def test_each_attempt_becomes_a_sample(run, robot, tmp_path):
-    said = run(robot('monday', successes=(True, False), rate_hz=30.0))
+def test_each_attempt_becomes_a_sample(imports, robot, tmp_path):
+    said = imports(robot('monday', successes=(True, False), rate_hz=30.0))
     first, second = load_scenes(tmp_path / 'out')
     decision = START_NS + round(1e9 * TIMES_S[1])
     assert first.name == 'monday, attempt 1' and first.domain == 'real'
@@ -67,8 +38,8 @@ def test_each_attempt_becomes_a_sample(run, robot, tmp_path):
     assert json.loads((tmp_path / 'out' / 'dataset.json').read_text())['samples'] == 2
 
 
-def test_candidates_that_lack_the_executed_grasp_get_it_as_one_more(run, robot, tmp_path):
-    run(robot(listed=False))
+def test_candidates_that_lack_the_executed_grasp_get_it_as_one_more(imports, robot, tmp_path):
+    imports(robot(listed=False))
     for sample in load_scenes(tmp_path / 'out'):
         assert sample.candidates.shape == (9, 4)
         assert sample.labelled.tolist() == [False] * 8 + [True]
@@ -76,8 +47,9 @@ def test_candidates_that_lack_the_executed_grasp_get_it_as_one_more(run, robot, 
 
 
 @pytest.mark.parametrize('candidates', [None, 0])
-def test_without_candidates_the_executed_grasp_is_the_only_one(run, robot, tmp_path, candidates):
-    run(robot(candidates=candidates))
+def test_without_candidates_the_executed_grasp_is_the_only_one(
+        imports, robot, tmp_path, candidates):
+    imports(robot(candidates=candidates))
     samples = load_scenes(tmp_path / 'out')
     assert [x.labels.tolist() for x in samples] == [[1], [0], [1]]
     for sample in samples:
@@ -85,19 +57,19 @@ def test_without_candidates_the_executed_grasp_is_the_only_one(run, robot, tmp_p
         assert sample.labelled.all() and sample.attempt.candidate == 0
 
 
-def test_the_index_of_a_candidate_is_not_enough_without_candidates(run, robot, tmp_path):
+def test_the_index_of_a_candidate_is_not_enough_without_candidates(imports, robot, tmp_path):
     bag = robot(candidates=None, executed=None)
     head, *rows = (tmp_path / 'bag.csv').read_text().splitlines()
     (tmp_path / 'bag.csv').write_text('\n'.join(
         [f'{head},candidate', *(f'{row},3' for row in rows)]) + '\n')
-    said = run(bag, status=1, topics=False)
+    said = imports(bag, status=1, topics=False)
     assert ('none of the 3 attempts can be imported: attempt 1 of bag: its executed grasp is not '
             'known: expected a pose within the attempt (--executed-topic), or the index of a '
             'candidate in its outcome (column candidate, and --candidates-topic)') in said
     assert len(said.strip().splitlines()) == 1
 
 
-def test_grasps_in_another_frame_are_taken_to_the_camera_s(run, robot, tmp_path):
+def test_grasps_in_another_frame_are_taken_to_the_camera_s(imports, robot, tmp_path):
     robot(frame='base_link', executed=(0.12, -0.01, 0.1), successes=(True,))
     assert main(['import', 'bag', '--outcomes', 'bag.csv', '--executed-topic', EXECUTED, '--out',
                  'out', '--candidates-transform', '-0.1', '0', '0.4', '0', '0', '0', '1']) == 0
@@ -106,9 +78,9 @@ def test_grasps_in_another_frame_are_taken_to_the_camera_s(run, robot, tmp_path)
     np.testing.assert_allclose(sample.candidates[3], [0.02, -0.01, 0.5, 0], atol=1e-6)
 
 
-def test_several_recordings_and_workers_make_the_same_samples(run, robot, tmp_path):
+def test_several_recordings_and_workers_make_the_same_samples(imports, robot, tmp_path):
     bags = [robot('monday/bag'), robot('tuesday/bag', successes=(False, True))]
-    run(*bags, out='one')
+    imports(*bags, out='one')
     words = [x for bag in bags for x in ('--outcomes', f'{bag}.csv')]
     words += ['--executed-topic', EXECUTED]
     assert main(['import', *bags, *words, '--out', 'two', '--workers', '3',
@@ -134,7 +106,7 @@ def test_the_lead_time_is_the_measured_one_then_the_planners_then_the_options(
     assert sample.lead_time_s == pytest.approx(expected)
 
 
-def test_one_table_of_several_recordings_is_matched_by_stamps(run, robot, tmp_path):
+def test_one_table_of_several_recordings_is_matched_by_stamps(imports, robot, tmp_path):
     robot('both', successes=(True, False))
     bags = [robot('first', successes=(True,)), 'second']
     later = Robot(successes=(False, False))
@@ -142,15 +114,16 @@ def test_one_table_of_several_recordings_is_matched_by_stamps(run, robot, tmp_pa
     for bag in bags:
         (tmp_path / f'{bag}.csv').unlink()
     (tmp_path / 'first.csv').write_text((tmp_path / 'both.csv').read_text())
-    said = run(*bags)
+    said = imports(*bags)
     assert [x.name for x in load_scenes(tmp_path / 'out')] == [
         'first, attempt 1', 'second, attempt 1', 'second, attempt 2']
     assert 'left out' not in said
 
 
 @pytest.mark.parametrize('rate_hz', [7.0, 15.0, 25.0, 29.97])
-def test_a_model_sees_the_decision_last_at_any_rate_of_the_camera(run, robot, tmp_path, rate_hz):
-    run(robot(rate_hz=rate_hz, successes=(True,)))
+def test_a_model_sees_the_decision_last_at_any_rate_of_the_camera(
+        imports, robot, tmp_path, rate_hz):
+    imports(robot(rate_hz=rate_hz, successes=(True,)))
     sample, = load_scenes(tmp_path / 'out')
     assert sample.window(16, 10.0)[-1] == len(sample.jpegs) - 1
     age_s = (START_NS + 1e9 * TIMES_S[1] - sample.stamps_ns[-1]) / 1e9
@@ -167,8 +140,8 @@ def test_a_model_sees_the_decision_last_at_any_rate_of_the_camera(run, robot, tm
     ({'frame': 'base_link'}, "its executed grasp is in the frame 'base_link': expected "
      "'camera_color_optical_frame', that of the images, or a transform to it"),
     ({'calibrated': False}, 'no calibration of .*: expected a topic of camera_info')])
-def test_a_recording_without_a_usable_attempt_is_refused(run, robot, values, message):
-    said = run(robot(**values), status=1, topics=values.get('executed', 1) is not None)
+def test_a_recording_without_a_usable_attempt_is_refused(imports, robot, values, message):
+    said = imports(robot(**values), status=1, topics=values.get('executed', 1) is not None)
     assert re.search(message, said), said
     assert len(said.strip().splitlines()) == 1
 
@@ -200,39 +173,40 @@ def with_label(rows, text):
     (overlapping, 'attempt 2 begins at 1700000002.500 s, before attempt 1 ends at 1700000003.000'),
     (partial(with_label, text='nan'), "bag.csv, line 3: success is 'nan', expected true or false"),
 ])
-def test_outcomes_that_cannot_be_right_are_refused(run, robot, tmp_path, change, message):
+def test_outcomes_that_cannot_be_right_are_refused(imports, robot, tmp_path, change, message):
     bag = robot()
     edit_table(tmp_path, change)
-    said = run(bag, status=1)
+    said = imports(bag, status=1)
     assert re.search(message, said), said
     assert len(said.strip().splitlines()) == 1
 
 
-def test_a_recording_without_outcomes_is_refused(run, robot):
-    assert 'no outcomes of attempts: expected some on /grasp_outcome' in run(
+def test_a_recording_without_outcomes_is_refused(imports, robot):
+    assert 'no outcomes of attempts: expected some on /grasp_outcome' in imports(
         robot(), status=1, table=False)
 
 
-def test_some_unusable_attempts_are_left_out_and_named(run, robot, tmp_path):
+def test_some_unusable_attempts_are_left_out_and_named(imports, robot, tmp_path):
     bag = robot(successes=(True, False, True, False))
     edit_table(tmp_path, lambda rows: [','.join(rows[0]), *shifted(rows[1:2], 500),
                                        *(','.join(row) for row in rows[2:])])
-    said = run(bag)
+    said = imports(bag)
     assert ('1 of 4 attempts are left out (no images), such as attempt 2 of bag: no image is '
             'stamped within 0.5 s before its decision') in said
     left, = json.loads((tmp_path / 'out' / 'dataset.json').read_text())['left_out']
     assert (left['recording'], left['attempt'], left['reason']) == ('bag', 2, 'no images')
 
 
-def test_an_attempt_that_begins_too_early_for_a_window_is_left_out(run, robot, tmp_path):
+def test_an_attempt_that_begins_too_early_for_a_window_is_left_out(imports, robot, tmp_path):
     bag = robot()
     edit_table(tmp_path, lambda rows: [*shifted(rows[:1], -1.5), *(
         ','.join(row) for row in rows[1:])])
-    assert 'left out (too few images), such as attempt 1 of bag: its images begin 0.' in run(bag)
+    said = imports(bag)
+    assert 'left out (too few images), such as attempt 1 of bag: its images begin 0.' in said
 
 
-def test_what_a_training_would_suffer_from_is_said(run, robot, tmp_path):
-    said = run(robot('a', successes=(True, True)), robot('b', successes=(True,), focal=70.0))
+def test_what_a_training_would_suffer_from_is_said(imports, robot, tmp_path):
+    said = imports(robot('a', successes=(True, True)), robot('b', successes=(True,), focal=70.0))
     assert '3 attempts are too few to train on: expected 20 or more' in said
     assert 'all 3 attempts are successes: expected both' in said
     assert ('the samples have 2 calibrations: 64 x 48, focal length 60.0, plumb_bob (2); 64 x 48, '
@@ -241,7 +215,7 @@ def test_what_a_training_would_suffer_from_is_said(run, robot, tmp_path):
     assert len(load_scenes(tmp_path / 'out')) == 3
 
 
-def test_doubtful_stamps_and_pictures_are_said_as_in_an_evaluation(run, robot, tmp_path):
+def test_doubtful_stamps_and_pictures_are_said_as_in_an_evaluation(imports, robot, tmp_path):
     robot('source')
     black = cv2.imencode('.jpg', np.zeros((48, 64, 3), np.uint8))[1].ravel()
 
@@ -254,13 +228,13 @@ def test_doubtful_stamps_and_pictures_are_said_as_in_an_evaluation(run, robot, t
         yield topic, kind, ns, message
     rewrite(tmp_path / 'source', tmp_path / 'bag', change)
     (tmp_path / 'source.csv').rename(tmp_path / 'bag.csv')
-    said = run('bag')
+    said = imports('bag')
     assert 's ahead of the images that were recorded after them' in said
     assert 'images are almost black' in said
 
 
-def test_each_sample_has_the_calibration_of_its_images(run, robot, tmp_path):
-    said = run(robot(focal_changes=True))
+def test_each_sample_has_the_calibration_of_its_images(imports, robot, tmp_path):
+    said = imports(robot(focal_changes=True))
     samples = load_scenes(tmp_path / 'out')
     assert [x.camera.matrix[0, 0] for x in samples] == [60, 120, 120]
     # No sample has images of two calibrations: this one begins at the change.
@@ -268,17 +242,18 @@ def test_each_sample_has_the_calibration_of_its_images(run, robot, tmp_path):
     assert 'the samples have 2 calibrations' in said
 
 
-def test_nothing_is_overwritten(run, robot, tmp_path):
+def test_nothing_is_overwritten(imports, robot, tmp_path):
     bag = robot()
-    run(bag)
+    imports(bag)
     before = sorted(tmp_path.glob('out/*'))
     assert main(['import', bag, '--outcomes', f'{bag}.csv', '--out', 'out']) == 1
     assert sorted(tmp_path.glob('out/*')) == before
 
 
 @pytest.mark.parametrize('words', [['--group', 'anna'], ['--rate', '-1'], ['--workers', '0'],
-                                   ['--seconds', '0.5'], ['--outcomes', 'a', '--outcomes', '2']])
-def test_wrong_options_are_refused_before_anything_is_read(run, robot, caplog, words):
+                                   ['--seconds', '0.5'], ['--rate', '0'], ['--seconds', '0'],
+                                   ['--outcomes', 'a', '--outcomes', '2']])
+def test_wrong_options_are_refused_before_anything_is_read(imports, robot, caplog, words):
     assert main(['import', robot(), '--out', 'out', *words]) == 1
     assert 'expected' in caplog.text and len(caplog.records) == 1
     assert words[-1].lstrip('-') in caplog.text

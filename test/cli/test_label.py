@@ -111,7 +111,38 @@ def test_a_grasp_in_base_link_is_drawn_where_the_transform_says(bag, make_bag, t
     assert (without != camera).any()
     # The next command needs the same options.
     assert moss(['label', str(foreign), '--outcomes', outcomes, *options.split()]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith(options)
+    assert f' {options} --out table_stamps.csv' in capsys.readouterr().out.splitlines()[-2]
+
+
+GRIPPER = lab.signal('std_msgs/msg/Bool', '/gripper/command',
+                     lab.opened_and_closed(False, True, decisions=(5.7, 12.7, 22.2)))
+
+
+@pytest.mark.parametrize(('rows', 'words'), [
+    # Numbers of attempts; times within them of a clock an hour behind; starts and ends alone.
+    ('attempt,success\n1,yes\n2,no\n3,yes\n', '--attempts-by gripper --after 2.5'),
+    ('attempt,success\n1,yes\n2,no\n3,yes\n', ''),
+    ('start,decision,end,success\n' + ''.join(
+        f'{lab.START_NS / 1e9 + x - 3601:.1f},{lab.START_NS / 1e9 + x - 3600:.1f},'
+        f'{lab.START_NS / 1e9 + x - 3598:.1f},yes\n' for x in lab.DECISIONS_S), '--offset 3600.0'),
+    ('start,end,success\n' + ''.join(
+        f'{lab.START_NS / 1e9 + x - 1:.1f},{lab.START_NS / 1e9 + x + 2:.1f},yes\n'
+        for x in lab.DECISIONS_S), '')])
+def test_what_other_commands_would_read_differently_is_to_be_written_first(
+        make_bag, table, tmp_path, monkeypatch, capsys, rows, words):
+    monkeypatch.chdir(tmp_path)
+    make_bag(lab.images() + lab.executed() + GRIPPER)
+    given = ['label', 'bag', '--outcomes', table(rows), *words.split()]
+
+    def advised(words):
+        assert moss([*words, '--sheet', '']) == 0
+        return [x for x in capsys.readouterr().out.splitlines() if x.startswith('next: moss ')]
+    first, = advised(given)
+    assert first.removesuffix(' --out table_stamps.csv').endswith(words)
+    second, = advised(first.split()[2:])
+    assert second.startswith('next: moss evaluate bag --outcomes table_stamps.csv')
+    # That table says the same by itself, so nothing more is to be written.
+    assert advised(['label', 'bag', '--outcomes', 'table_stamps.csv']) == [second]
 
 
 def test_a_file_that_you_wrote_is_kept_without_force(bag, tmp_path, caplog):

@@ -1,5 +1,6 @@
 """The supervisor and ``moss run``: exit statuses by role, with real processes."""
 
+from dataclasses import replace
 import os
 from pathlib import Path
 import signal
@@ -103,6 +104,31 @@ def test_a_service_that_respawns_is_started_again_and_activated(system, monkeypa
     assert [line for name, line in system.lines if name == 'server'] == [
         'life None None', 'life 1 status 3', 'life 2 status 3']
     assert ('run', 'server has ended with status 3; starting it again') in system.lines
+
+
+def test_only_the_starter_of_a_robots_own_service_is_started_again(system, monkeypatch):
+    monkeypatch.setattr('moss_perception.ros.system.supervisor.DELAY_S', 0.05)
+    system.add('server', SERVICE, LIVES.format(lives=1), respawn=True, lifecycle=True,
+               namespace='/left').add('starter', STARTER, 'print("activated", flush=True)',
+                                      namespace='/left')
+    system.processes.append(Process('starter', 'starter', STARTER, namespace='/right'))
+    running = system.supervisor().start()
+    waiting = threading.Thread(target=running.wait)
+    waiting.start()
+    wait_for(lambda: system.lines.count(('left/starter', 'activated')) == 2)
+    running.interrupt()
+    waiting.join(30)
+    assert system.lines.count(('right/starter', 'activated')) == 1
+
+
+def test_a_starter_activates_the_nodes_of_its_namespace():
+    starter = Process('starter', 'starter', STARTER, namespace='/left')
+    alone = Process('server', 'server', SERVICE, namespace='/left', lifecycle=True)
+    assert starter.activates(alone)
+    assert not starter.activates(replace(alone, namespace='/right'))
+    assert not starter.activates(replace(alone, lifecycle=False))
+    assert starter.activates(replace(alone, namespace='', namespaces=('/right', '/left')))
+    assert not alone.activates(alone)
 
 
 def test_a_service_that_ends_again_and_again_fails_the_system(system, monkeypatch):

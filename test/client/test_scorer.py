@@ -9,12 +9,13 @@ from geometry_msgs.msg import Pose, PoseArray
 from moss_perception.client import (
     GraspScorer,
     ProposalError,
+    ScoredGrasps,
     ScoreReason,
     ScoresTimeoutError,
 )
 from moss_perception.core.errors import CandidateError
 from moss_perception.core.lead_times import to_lead_times
-from moss_perception.core.scores import Prediction
+from moss_perception.core.scores import Prediction, SCORE_DTYPE
 from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
@@ -214,13 +215,28 @@ def test_a_timeout_says_what_is_missing(predictor, planner):
         scorer.score(poses(3 * 10**9), timeout_s=0.5)
 
 
+def test_a_reason_that_only_a_newer_predictor_knows_stays_a_number(predictor, planner):
+    scores = ScoredGrasps.of(cloud(10**9, 10**9, [math.nan, 0.5, math.nan], reason=77), 10**9)
+    assert scores.reasons() == {77: 2, ScoreReason.SCORED: 1}
+    assert scores.explain() == '2 reason 77, 1 scored, highest score 0.50'
+    assert scores.best(min_score=0.0).index == 1
+
+
+def misnumbered(number):
+    """Return scores whose first candidate has a wrong number."""
+    message = cloud(10**9, 10**9, [0.5, 0.5])
+    rows = np.frombuffer(bytes(message.data), SCORE_DTYPE).copy()
+    rows['candidate'][0] = number
+    message.data = rows.tobytes()
+    return message
+
+
 def test_scores_that_cannot_be_read_are_refused_and_counted(predictor, planner):
     scorer = connected(GraspScorer(planner), predictor)
     predictor.answers = []
-    wrong = cloud(10**9, 10**9, [math.nan, 0.5], reason=77)
-    for message in (PointCloud2(), wrong):
+    for message in (PointCloud2(), misnumbered(77)):
         predictor.scores.publish(message)
-    with pytest.raises(ScoresTimeoutError, match='77 is not a valid ScoreReason'):
+    with pytest.raises(ScoresTimeoutError, match=r'rows of candidates \[77, 1, -1\]: expected 0'):
         scorer.score(poses(10**9), timeout_s=0.5)
     assert scorer.refused.total() == 2 and any('lacks the fields' in x for x in scorer.refused)
 
@@ -228,9 +244,9 @@ def test_scores_that_cannot_be_read_are_refused_and_counted(predictor, planner):
 def test_refusals_are_counted_by_no_more_errors_than_a_stranger_may_invent(predictor, planner):
     scorer = GraspScorer(planner)
     for number in range(300):
-        scorer._on_cloud(cloud(10**9, 10**9, [math.nan, 0.5], reason=7 + number % 200))
+        scorer._on_cloud(misnumbered(7 + number % 200))
     assert len(scorer.refused) == 64 and set(scorer.refused.values()) == {1}
-    assert next(reversed(scorer.refused)).startswith('106 is not a valid')
+    assert 'candidates [106, 1, -1]' in next(reversed(scorer.refused))
 
 
 def test_proposals_that_cannot_be_scored_are_refused(planner):

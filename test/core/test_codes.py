@@ -14,6 +14,7 @@ RELEASED = {
     'several_sources': 5, 'same_name': 6, 'clocks_apart': 7, 'overloaded': 8,
     'repeated_samples': 9, 'out_of_distribution': 10, 'internal_error': 11,
     'transition_failed': 12, 'engine_busy': 13, 'message_unreadable': 14, 'camera_clock': 15,
+    'candidates_old': 16,
     'zero_stamp': 20, 'encoding': 21, 'step': 22, 'size': 23, 'compressed': 24, 'not_finite': 25,
     'between_samples': 30, 'dropped': 31, 'stale': 32, 'paused': 33, 'gap': 40,
     'stamp_backwards': 41, 'frame_id': 42, 'resolution': 43, 'requested': 44, 'enabled': 45,

@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import cv2
+from frames import raw_image
 from moss_perception.core import images as imaging
 from moss_perception.core.errors import FrameError, MossError
 from moss_perception.core.image_messages import CompressedImage, PIXEL_BYTES, RawImage
@@ -136,10 +137,6 @@ def test_the_result_has_memory_of_its_own():
     assert bytes(data) == COLOURS.tobytes()
 
 
-def test_an_array_is_wrapped_as_it_is():
-    np.testing.assert_array_equal(decode(RawImage.from_rgb(COLOURS[:, ::-1])), COLOURS[:, ::-1])
-
-
 def picture():
     rng = np.random.default_rng(1)
     return cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (64, 48))
@@ -225,7 +222,7 @@ def test_a_reduced_jpeg_is_close_to_the_average_of_its_pixels():
 
 
 @pytest.mark.parametrize('wrap', [
-    RawImage.from_rgb, lambda image: CompressedImage(png(image), 'png')])
+    raw_image, lambda image: CompressedImage(png(image), 'png')])
 def test_what_is_no_jpeg_is_never_reduced(wrap):
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     found, reduction = decode_for(wrap(image), 8)

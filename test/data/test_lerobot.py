@@ -123,10 +123,24 @@ def test_a_data_set_from_elsewhere_is_read_with_what_it_does_not_say(written, tm
     np.testing.assert_allclose(np.diff(first.stamps_ns) / 1e9, 0.1, atol=1e-6)
 
 
+@pytest.mark.parametrize(('decision_s', 'before'), [
+    (1.6, 17), (1.7, 18), (1.3, 14), (1.1, 12), (0.7, 8), (0.3, 4), (1.9, 20), (0.0, 1),
+    # Between two frames, the earlier one, unless the time is a rounded one.
+    (1.55, 16), (1.599, 17), (1.601, 17)])
+def test_the_image_of_a_decision_is_its_own_frame(written, tmp_path, decision_s, before):
+    strip(written['image'], tmp_path, 'moss.sample')
+    foreign = Foreign(grasp='action', decision_s=decision_s, calibration=CAMERA)
+    sample = next(read_dataset(tmp_path, foreign))
+    # The last frame has no image of the attempt after it.
+    assert (len(sample.jpegs), len(sample.attempt.jpegs)) == (before, 20 - before)
+
+
 @pytest.mark.parametrize(('foreign', 'message'), [
     (Foreign(), 'does not say what was grasped .* expected --grasp, --decision, --calibration'),
     (Foreign(camera='top'), 'no feature top: expected --camera with one of observation.images'),
     (Foreign(grasp='state', decision_s=1, calibration=CAMERA), 'has no feature state: expected'),
+    (Foreign(grasp='observation.images.camera', decision_s=1, calibration=CAMERA),
+     'has no numbers in the feature observation.images.camera: expected one with .* among action'),
     (Foreign(grasp='stamp_ns', decision_s=1, calibration=CAMERA), 'stamp_ns=.*: expected x, y, z'),
     (Foreign(grasp='action', decision_s=9, calibration=CAMERA), 'ends at 1.9 s: expected a dec'),
     (Foreign(grasp='action', decision_s=1, calibration=replace(CAMERA, width=99)),

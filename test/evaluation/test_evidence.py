@@ -18,20 +18,20 @@ MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
 FRAMES, DECISION, EXECUTED = 22, 18, 2
 
 
-def network_without_a_say():
+def network_without_a_say(**changes):
     """Return a network that gives every grasp one score, and hidden features of its own."""
     torch.manual_seed(0)
     network = MossGraspNetwork(MossGraspConfig(
         image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
-        projection_channels=4, head_channels=4, ensemble=3)).eval()
+        projection_channels=4, head_channels=4, ensemble=3, **changes)).eval()
     with torch.no_grad():
         network.head.members.others[-1].weight.zero_()
     return network
 
 
-def test_rows_are_those_of_the_executed_grasp_where_all_scores_are_equal(tmp_path):
+def write_attempt(path, lead_time_s=None):
     rng = np.random.default_rng(0)
-    with RecordingWriter(tmp_path / 'bag') as writer:
+    with RecordingWriter(path) as writer:
         for index in range(FRAMES):
             stamp_ns = START_NS + index * STEP_NS
             writer.camera_info(stamp_ns, 40, 40, MATRIX)
@@ -42,7 +42,21 @@ def test_rows_are_those_of_the_executed_grasp_where_all_scores_are_equal(tmp_pat
                 writer.selected(stamp_ns, GRASPS[EXECUTED])
         writer.outcome('held', attempt=1, start_ns=START_NS,
                        decision_ns=START_NS + DECISION * STEP_NS, end_ns=stamp_ns, success=True,
-                       domain='sim', motion='', object='')
+                       domain='sim', motion='', object='', lead_time_s=lead_time_s)
+
+
+def test_attempts_without_a_lead_time_are_counted(tmp_path):
+    network = network_without_a_say(time_inputs=True, lead_times_s=(0.5, 0.9),
+                                    default_lead_time_s=0.7)
+    bags = [tmp_path / name for name in ('without', 'measured')]
+    write_attempt(bags[0])
+    write_attempt(bags[1], 0.8)
+    assert [collect(network, some, 1)[0].without_lead_time
+            for some in (bags[:1], bags[1:], bags)] == [1, 0, 1]
+
+
+def test_rows_are_those_of_the_executed_grasp_where_all_scores_are_equal(tmp_path):
+    write_attempt(tmp_path / 'bag')
     network = network_without_a_say()
     evidence, (record,) = collect(network, [tmp_path / 'bag'], threads=1)
     recorder = Recorder(network)

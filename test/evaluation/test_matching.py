@@ -1,10 +1,15 @@
 """Which score counts for an attempt, whatever order samples and attempts come in."""
 
+from dataclasses import replace
+
+from moss_perception.core.scores import GraspScores, SCORE_DTYPE
 from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.findings import of_attempts
-from moss_perception.evaluation.matching import DEFAULT, GraspScore, Matcher
+from moss_perception.evaluation.matching import DEFAULT, GraspScore, Matcher, take_recorded
+from moss_perception.evaluation.outputs import FrameScores
 import numpy as np
+import pytest
 
 PLACE = np.array([0.1, 0.0, 0.6])
 SECOND = 1_000_000_000
@@ -121,3 +126,36 @@ def test_an_attempt_of_which_no_image_was_scored_has_no_score():
     matcher.see(15 * SECOND)
     (found,) = matcher.records()
     assert found.source == 'none' and np.isnan(found.score) and found.scored_ns is None
+
+
+def published(*grasps):
+    """Return a frame's scores at 20 s of candidates, each a position and a score."""
+    rows = np.zeros(len(grasps), SCORE_DTYPE)
+    for number, (row, (place, score)) in enumerate(zip(rows, grasps, strict=True)):
+        row['x'], row['y'], row['z'] = place
+        row['qw'], row['candidate'], row['score'] = 1, number, score
+    rows['candidates_sec'] = 20
+    default = np.zeros(1, SCORE_DTYPE)[0]
+    default['candidate'], default['score'] = -1, 0.5
+    return FrameScores(20 * SECOND, 'camera', 20 * SECOND, GraspScores(rows, default))
+
+
+@pytest.mark.parametrize(('index', 'values', 'score', 'source'), [
+    (1, {}, 0.9, 'executed'),
+    # The index is of another set, of the same stamp or not, but the pose is known.
+    (0, {}, 0.9, 'nearest'),
+    (0, {'position': 3 * PLACE}, 0.5, 'default'),
+    # A pose that is not known, or no pose, contradicts nothing.
+    (0, {'position': None}, 0.1, 'executed'),
+    (0, {'yaw': np.nan}, 0.1, 'executed'),
+    (0, {'frame_id': 'base_link'}, 0.1, 'executed'),
+    (0, {'named': True}, 0.1, 'executed')])
+def test_the_row_that_an_outcome_names_counts_unless_the_executed_pose_is_another(
+        index, values, score, source):
+    one = attempt()
+    one = replace(one, outcome=replace(one.outcome, candidate=index), **{
+        'frame_id': 'camera', 'stamp_ns': 20 * SECOND, **values})
+    matcher = Matcher([one])
+    take_recorded(matcher, [published((-PLACE, 0.1), (PLACE, 0.9))], {})
+    found, = matcher.records()
+    assert (pytest.approx(found.score), found.source) == (score, source)

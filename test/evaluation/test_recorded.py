@@ -69,9 +69,9 @@ def test_an_attempt_has_the_score_of_the_candidate_that_its_outcome_names(record
     np.testing.assert_array_equal(np.isfinite(found.scores), [0, 0, 0, 1, 0, 0])
 
 
-def test_the_index_decides_where_positions_would_say_otherwise(record):
+def test_the_recorded_pose_decides_where_an_index_says_otherwise(record):
     found, = evaluate_recorded(record(selected=HERE, outcome={'candidate': 1})).attempts
-    assert (found.source, found.score) == ('executed', np.float32(0.5))
+    assert (found.source, found.score) == ('nearest', np.float32(0.05))
 
 
 def test_without_a_recorded_selection_the_index_counts_at_the_decision(record):

@@ -86,10 +86,12 @@ def run(launch_file, *parts):
         cmd=[sys.executable, '-c', code], name=name)) for name, role, code in parts]
     jobs = [action for process, action in actions if process.role == JOB]
     starters = [action for process, action in actions if process.role == STARTER]
-    remaining = {STARTER: len(starters), JOB: len(jobs)}
+    remaining = {role: {process.label for process, _ in actions if process.role == role}
+                 for role in (STARTER, JOB)}
+    newest = {process.label: action for process, action in actions}
     description = LaunchDescription([RegisterEventHandler(OnProcessExit(
         target_action=action,
-        on_exit=launch_file.make_exit_handler(process, remaining, jobs)))
+        on_exit=launch_file.make_exit_handler(process, remaining, jobs, newest)))
         for process, action in actions])
     for process, action in actions:
         if process.role != JOB or not starters:
@@ -143,6 +145,36 @@ def test_a_service_that_respawns_is_started_again(launch_file, tmp_path, monkeyp
         Process('starter', 'starter', STARTER), Process('job', 'job', JOB)])))
     assert service.run() == 0
     assert count.read_text() == '012'
+
+
+def test_a_robots_service_that_respawns_gets_a_new_starter_in_place_of_its_own(
+        launch_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch_file, 'DELAY_S', 0.1)
+    codes = {
+        # It ends once its starter waits.
+        'left/server': f'import os, time\nfolder = {str(tmp_path)!r}\n'
+                       'while not os.path.exists(f"{folder}/waits"): time.sleep(0.02)\n'
+                       'time.sleep(60 * bool(os.environ.get("MOSS_RESTARTS")))',
+        # The first waits for a service that has ended, the second finds the new one.
+        'left/starter': f'import time\nfile = open({str(tmp_path / "waits")!r}, "a")\n'
+                        'file.write("s")\nfile.close()\n'
+                        f'time.sleep(60 * (len(open({str(tmp_path / "waits")!r}).read()) < 2))',
+        'right/server': STAY,
+        'right/starter': f'open({str(tmp_path / "right")!r}, "a").write("s")',
+        'job': 'import time; time.sleep(0.3)'}
+
+    def make(process, more=None):
+        return ExecuteProcess(cmd=[sys.executable, '-c', codes[process.label]],
+                              name=process.name, additional_env=more or {})
+    monkeypatch.setattr(launch_file, 'make_node', make)
+    service = LaunchService(argv=[])
+    service.include_launch_description(LaunchDescription(launch_file.actions_of([
+        *(Process('server', 'server', SERVICE, namespace=f'/{robot}', lifecycle=True,
+                  respawn=True) for robot in ('left', 'right')),
+        *(Process('starter', 'starter', STARTER, namespace=f'/{robot}')
+          for robot in ('left', 'right')), Process('job', 'job', JOB)])))
+    assert service.run() == 0
+    assert ((tmp_path / 'waits').read_text(), (tmp_path / 'right').read_text()) == ('ss', 's')
 
 
 def test_jobs_follow_the_starter(launch_file, tmp_path):

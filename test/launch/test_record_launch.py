@@ -35,4 +35,5 @@ def test_the_recorder_starts_with_the_nodes_and_the_cell_after_them(launch_file,
         context.launch_configurations[argument.name] = values.get(argument.name, argument.default)
     names = [action.node_executable for action in launch_file.make_system(context)
              if isinstance(action, Node)]
-    assert names == ['attempt_recorder', 'grasp_predictor', 'grasp_gate', 'moss']
+    # The starter, and the console that watches.
+    assert names == ['attempt_recorder', 'grasp_predictor', 'grasp_gate', 'moss', 'moss']

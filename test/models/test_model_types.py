@@ -43,6 +43,18 @@ def test_a_name_is_registered_once():
             pass
 
 
+def test_a_registered_model_has_a_configuration_of_its_own():
+    shipped = model_type('moss_grasp')
+    with pytest.raises(ConfigError, match=r"'my_grasp' has the configuration MossGraspConfig of "
+                       r"'moss_grasp': expected a Config of its own, such as class MyConfig\("):
+        @register('my_grasp')
+        class Mine(shipped):
+            pass
+    assert tiny_config('moss_grasp').model == 'moss_grasp'
+    with pytest.raises(ConfigError, match="'my_grasp' is not registered"):
+        model_type('my_grasp')
+
+
 def test_a_configuration_survives_plain_values():
     for model in MODELS:
         config = tiny_config(model)

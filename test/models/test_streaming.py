@@ -1,5 +1,6 @@
 """Every model: frame by frame it gives what its clip gives, in torch and as exported."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -139,6 +140,24 @@ def test_a_stream_equals_the_clip_of_its_window_at_every_frame(model, changes):
         np.testing.assert_allclose(scores.uncertainties, spread, **CLOSE)
         found.append(scores.scores)
     assert np.ptp(found, axis=0).min() > 1e-3
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_streams_can_be_stepped_on_one_engine_at_the_same_time(model):
+    engine = TorchEngine(scaled(model), threads=1)
+    clips = [moving(40, seed) for seed in (0, 1)]
+
+    def every_score(images):
+        state, found = engine.initial_state(), []
+        for image in images:
+            scores, state = engine.step(engine.model.observation(image, PERIOD_S),
+                                        grasps_of(engine.config), state, len(engine.config.levels))
+            found.append(scores.scores)
+        return np.array(found)
+    alone = [every_score(images) for images in clips]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(3):
+            np.testing.assert_array_equal(list(pool.map(every_score, clips)), alone)
 
 
 def test_the_head_reads_the_velocity_and_acceleration_of_flow():

@@ -19,11 +19,11 @@ class Stage(LifecycleNode):
         return Result.FAILURE if sys.argv[1] == 'refuse' else Result.SUCCESS
 
 rclpy.init()
-if sys.argv[1] == 'twin':
+if sys.argv[1] in ('unconfigured', 'stuck'):
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
     node = rclpy.create_node('another')
     said = DiagnosticArray(status=[DiagnosticStatus(
-        name='arm/stage', values=[KeyValue(key='state', value='unconfigured')])])
+        name='arm/stage', values=[KeyValue(key='state', value=sys.argv[1])])])
     publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
     node.create_timer(0.2, lambda: publisher.publish(said))
     print('up', flush=True)
@@ -94,10 +94,17 @@ def test_a_node_becomes_active_and_an_active_one_is_left_so(stage, run):
 def test_a_system_that_is_started_twice_fails_in_one_line(stage, run):
     stage('agree')
     assert run('stage')[0] == 0
-    stage('twin')
+    stage('unconfigured')
     status, output = run('stage')
     assert status == 1 and 'several nodes have the name /arm/stage: expected one' in output
     assert len(output.splitlines()) == 1
+
+
+def test_a_node_whose_engine_is_busy_for_long_is_active(stage, run):
+    stage('agree')
+    assert run('stage')[0] == 0
+    stage('stuck')
+    assert run('stage') == (0, '')
 
 
 def test_a_node_whose_first_answer_is_lost_is_asked_again(stage, run):

@@ -14,8 +14,9 @@ from moss_perception.ros.common import image_transport
 from moss_perception.ros.common.image_transport import PluginSubscription, TRANSPORTS
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.predictor.topics import Inputs
+from node_bench import Bench
 import pytest
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 
 class StandIn:
@@ -83,6 +84,22 @@ def test_images_of_a_plugin_reach_the_predictor_in_the_executors_thread(node, li
     assert seen == [(2, threading.main_thread()), (3, threading.main_thread())]
     inputs.destroy()
     assert one.ended
+
+
+def test_the_topic_without_the_plugins_name_says_whether_images_are_rectified(
+        library, tiny_checkpoint, ros_domain):
+    bench = Bench(tiny_checkpoint, ['image:=/camera/image_rect'], image_transport='theora')
+    try:
+        bench.activate(hears_planner=False)
+        bench.node._on_camera_info(CameraInfo(
+            width=32, height=32, d=[0.5] * 5, k=[9.0, 0.0, 15.5, 0.0, 9.0, 15.5, 0.0, 0.0, 1.0],
+            p=[20.0, 0.0, 15.5, 0.0, 0.0, 20.0, 15.5, 0.0, 0.0, 0.0, 1.0, 0.0],
+            distortion_model='plumb_bob'))
+        assert library[0].topic == '/camera/image_rect'
+        camera = bench.node.predictor.camera
+        assert camera.matrix[0, 0] == 20 and not len(camera.distortion)
+    finally:
+        bench.close()
 
 
 def test_a_plugin_that_is_not_installed_is_named(node, library):

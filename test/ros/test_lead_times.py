@@ -111,7 +111,7 @@ def test_lead_times_that_can_not_be_used_are_said_and_counted(start, timed, capf
     bench.time(2, [0.5, -0.5])
     said('refused: lead time -0.5 s of candidate 1 is not allowed: expected')
     bench.time(2, [0.5] * 2)
-    bench.send(3)
+    bench.send(8)
     said('lead times stamped 10.200000000 match no candidates: expected the stamp of')
     bench.lead_times.publish(PointCloud2(header=conversions.header(START_NS, 'camera')))
     said('refused: the cloud of lead times lacks the fields lead_time; it has none')

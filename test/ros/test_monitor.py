@@ -143,7 +143,7 @@ def test_running_tells_the_rate():
      'refused 9 of 9 frames, last encoding: 16UC1'),
     ({'enabled': False, 'since_frame_s': None}, OK, 'paused'),
     ({'failure': 'ValueError: x', 'enabled': False}, ERROR, 'internal error: ValueError: x'),
-    ({'problem': 'best effort'}, WARN, 'best effort'),
+    ({'problem': '/x is published instead'}, WARN, '/x is published instead [MOSS003]'),
     ({'frames': 10, 'scored': 10, 'missing': 10}, WARN,
      '10 of 20 samples repeat the one before, since no image came in time: expected a camera'),
     ({'frames': 15, 'scored': 15, 'missing': 5}, OK, 'running'),
@@ -151,6 +151,16 @@ def test_running_tells_the_rate():
 def test_each_state_has_its_words(given, level, words):
     found, message = judged(**given)
     assert found == level and words in message
+
+
+@pytest.mark.parametrize(('age_s', 'count', 'level'), [(29, 2, OK), (31, 2, WARN), (31, 0, OK)])
+def test_candidates_much_older_than_the_image_are_a_warning(monitor, age_s, count, level):
+    monitor.frame()
+    monitor.prediction(replace(prediction(IN_DISTRIBUTION, count),
+                               stamp_ns=1 + age_s * 10**9), 0.03)
+    found, message, _ = say(monitor)
+    assert found == level
+    assert message.startswith('the candidates are 31 s older than the image') == (level == WARN)
 
 
 def counters(**counts):

@@ -169,6 +169,16 @@ def test_live_tf_is_followed_once_it_is_needed_and_looked_up_at_the_candidates_s
     assert not tf.listeners
 
 
+def test_live_tf_is_followed_for_candidates_that_came_before_the_first_image(start, tf):
+    bench = start()
+    tf.known = POSE
+    bench.activate()
+    bench.propose(0, IN_BASE, frame_id='base_link')
+    found = [bench.send(k) for k in range(WINDOW)][-1]
+    np.testing.assert_allclose(found.positions, PLACES, atol=1e-6)
+    assert len(tf.listeners) == 1
+
+
 def test_a_transform_that_does_not_come_is_waited_for_once_and_the_reason_is_said(
         start, tf, capfd):
     bench = start()

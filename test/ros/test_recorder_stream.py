@@ -34,6 +34,17 @@ def test_a_refused_set_retires_the_one_that_it_replaces():
     assert candidate((5, [GRASP]), (0, [OTHER])) is None
 
 
+def test_a_set_that_comes_after_the_image_of_the_decision_was_not_scored_with_it():
+    stream = Stream(Closings(0.0))
+    for stamp_ns, poses in ((5, [OTHER, GRASP]), (10, [GRASP, OTHER])):
+        stream.image(stamp_ns, 'camera', stamp_ns)
+        stream.candidates(PoseArray(header=header(stamp_ns, 'camera'), poses=poses))
+    for stamp_ns in (10, 11):
+        stream.executed(PoseStamped(header=header(stamp_ns, 'camera'), pose=GRASP), stamp_ns)
+    # The image of the stamp 11 has not come: then the newest set is taken.
+    assert [stream.decision(n).candidate for n in (10, 11)] == [1, 0]
+
+
 def test_candidates_of_another_clock_are_noticed():
     stream = Stream(Closings(0.0))
     for n in range(1, 5):

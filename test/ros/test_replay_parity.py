@@ -63,7 +63,8 @@ def test_the_sample_in_lock_step_equals_its_offline_replay_bit_for_bit(outputs, 
     statuses = [status for _, status in outputs.statuses]
     assert {status: statuses.count(status) for status in record.by_status} == record.by_status
     with Recording(sample) as recording:
-        attempts = executed_grasps(recording, recording.outcomes())
+        attempts = executed_grasps(recording, recording.outcomes(),
+                                   image_topic=recording.image_topic().name)
     recorded = match(outputs, attempts).records()
     assert len(recorded) == len(record.attempts) == 20
     for ours, theirs in zip(record.attempts, recorded, strict=True):

@@ -1,8 +1,10 @@
 """The service ~/score of grasp_predictor, over the real middleware."""
 
 import json
+import time
 
 from frames import frame
+from moss_perception.ros.predictor.score_service import ScoreService
 from node_bench import Bench
 import pytest
 from std_srvs.srv import SetBool, Trigger
@@ -59,6 +61,21 @@ def test_a_call_without_candidates_says_what_the_node_does(bench, monkeypatch):
     assert not success
     assert text.startswith('no candidates were scored within 0.2 s: '), text
     assert 'expected candidates with the stamp of an image' in text
+
+
+def test_who_waits_in_vain_is_answered_by_a_timer_of_the_service(node, monkeypatch):
+    monkeypatch.setattr('moss_perception.ros.predictor.score_service.ANSWER_S', 0.2)
+    service = ScoreService(node)
+    service.refuse('')
+    client = node.create_client(Trigger, '~/score')
+    until = time.monotonic() + 20
+    while not client.service_is_ready():
+        node.spin()
+    future = client.call_async(Trigger.Request())
+    while not future.done() and time.monotonic() < until:
+        node.spin()
+    assert future.result().message == ('no candidates were scored within 0.2 s: active; expected '
+                                       'candidates with the stamp of an image')
 
 
 def test_a_node_that_scores_nothing_refuses_at_once_and_ends_those_who_wait(bench):

@@ -152,6 +152,16 @@ def test_stamps_that_go_backwards_begin_anew():
     assert see(300, [0.9, 0.1]) == ('selected', 0)
 
 
+def test_a_gap_of_stamps_above_the_highest_age_begins_the_hold_time_anew():
+    see = Stream()
+    see(0, [0.1, 0.8])
+    assert see(501, [0.1, 0.8]) == ('candidate', 1)
+    assert see(701, [0.1, 0.8]) == ('selected', 1)
+    # A gap that is no longer leaves the selection as it is.
+    assert see(1201, [0.1, 0.8]) == ('selected', 1)
+    assert see(1703, [0.1, 0.8]) == ('candidate', 1)
+
+
 def test_watch_reports_when_the_scores_stopped():
     see = Stream(hold_time_s=0.0)
     assert see.gate.watch(START) is None

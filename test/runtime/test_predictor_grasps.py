@@ -86,13 +86,29 @@ def test_a_new_calibration_moves_the_candidates_that_are_kept(predictor, monkeyp
     assert len(calls) == 2
 
 
-def test_candidates_of_the_loop_before_do_not_hold_after_it(predictor):
+@pytest.mark.parametrize('resets', [False, True])
+def test_candidates_of_the_loop_before_do_not_hold_after_it(predictor, resets):
     predictor.set_camera(CAMERA)
     push_all(predictor, [frame(k) for k in range(30, 34)])
     predictor.set_candidates(candidates(WINDOW - 1, [[0, 0, 0.5]]))
     predictor.set_candidates(candidates(33, [[0, 0, 0.5]] * 3))
+    if resets:
+        predictor.reset()
     predictions = push_all(predictor, [frame(k) for k in range(WINDOW + 20)])
     assert {len(p.scores) for p in predictions if p is not None} == {0}
+    assert predictor.counters.resets == ({'requested': 1} if resets else {'stamp_backwards': 1})
+
+
+def test_candidates_of_the_loop_before_do_not_hold_after_a_pause_in_which_it_ended(predictor):
+    predictor.set_camera(CAMERA)
+    push_all(predictor, [frame(k) for k in range(20)])
+    predictor.set_candidates(candidates(30, [[0, 0, 0.5]] * 3))
+    for k in (29, 30, 5):
+        assert predictor.pause(frame(k)).reason == 'paused'
+    predictor.reset('enabled')
+    predictions = push_all(predictor, [frame(k) for k in range(22, 22 + WINDOW)])
+    assert len(predictions[-1].scores) == 0
+    assert (predictor.counters.frames, predictor.counters.skipped) == (23 + WINDOW, 3)
 
 
 def test_a_prediction_carries_the_poses_and_the_stamp_of_the_set_that_was_scored(predictor):

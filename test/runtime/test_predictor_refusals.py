@@ -4,7 +4,7 @@ from dataclasses import replace
 import zlib
 
 import cv2
-from frames import frame, push_all, WINDOW
+from frames import frame, push_all, raw_image, WINDOW
 from moss_perception.core import png
 from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.image_messages import CompressedImage, ImageLimits, RawImage
@@ -59,8 +59,8 @@ def test_a_jpeg_that_decodes_in_part_is_refused_and_counted(predictor):
 def test_an_image_beyond_the_limits_is_refused(engine):
     predictor = Predictor(engine, limits=ImageLimits(megapixels=0.01))
     with pytest.raises(FrameError, match='expected at most 0.01, the parameter max_megapixels'):
-        predictor.push(frame(0, image=RawImage.from_rgb(np.zeros((101, 100, 3), np.uint8))))
-    predictor.push(frame(1, image=RawImage.from_rgb(np.zeros((100, 100, 3), np.uint8))))
+        predictor.push(frame(0, image=raw_image(np.zeros((101, 100, 3), np.uint8))))
+    predictor.push(frame(1, image=raw_image(np.zeros((100, 100, 3), np.uint8))))
     assert (predictor.counters.refused, predictor.fill) == ({'size': 1}, 1)
 
 

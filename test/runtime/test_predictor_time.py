@@ -193,11 +193,36 @@ def test_candidates_that_come_after_their_frame_still_meet_their_lead_times(pred
     assert not predictor.take_problems()
 
 
-def test_lead_times_without_candidates_are_given_up_at_the_next_frame_and_said(predictor):
-    predictor.set_lead_times(lead_times(3, [0.75]))
-    push_all(predictor, [frame(k) for k in range(4)])
+def test_lead_times_that_came_before_a_frame_still_meet_their_candidates(predictor):
+    push_all(predictor, [frame(k) for k in range(WINDOW - 1)])
+    # The planner took longer than lead times wait.
+    predictor.set_lead_times(lead_times(2, [0.75]))
+    predictor.push(frame(WINDOW - 1))
+    predictor.set_candidates(candidates(2, PLACES[:1]))
+    assert predictor.push(frame(WINDOW)).lead_times.tolist() == [0.75]
     assert not predictor.take_problems()
-    predictor.push(frame(4))
+
+
+def test_candidates_that_come_again_keep_their_lead_times_until_others_come(predictor):
+    push_all(predictor, [frame(k) for k in range(WINDOW - 1)])
+    predictor.set_candidates(candidates(0, PLACES[:2]))
+    predictor.set_lead_times(lead_times(0, [0.75, 0.25]))
+    predictor.set_candidates(candidates(0, PLACES[:2]))
+    assert predictor.push(frame(WINDOW - 1)).lead_times.tolist() == [0.75, 0.25]
+    predictor.set_lead_times(lead_times(0, [0.5, 0.25]))
+    predictor.set_candidates(candidates(0, PLACES[:2]))
+    assert predictor.push(frame(WINDOW)).lead_times.tolist() == [0.5, 0.25]
+    # Another number of them is another set.
+    predictor.set_candidates(candidates(0, PLACES[:1]))
+    assert predictor.push(frame(WINDOW + 1)).lead_times.tolist() == [0.5]
+    assert not predictor.take_problems()
+
+
+def test_lead_times_without_candidates_are_given_up_after_half_a_second_and_said(predictor):
+    predictor.set_lead_times(lead_times(3, [0.75]))
+    push_all(predictor, [frame(k) for k in range(9)])
+    assert not predictor.take_problems()
+    predictor.push(frame(9))
     problem, = predictor.take_problems()
     assert problem.startswith('lead times stamped 10.300000000 match no candidates: expected')
     assert predictor.counters.refused_lead_times == 1 and not predictor.take_problems()

@@ -70,6 +70,16 @@ def test_after_a_reset_the_next_frame_is_sample_0():
     sampler.reset()
     (admission,) = admit(sampler, 133)
     assert (admission.index, admission.epoch, admission.reset_reason) == (0, 1, None)
+    assert not admission.went_back
+
+
+def test_a_stamp_that_goes_back_is_noticed_across_a_reset():
+    sampler = Sampler(10)
+    admit(sampler, 0, 100)
+    sampler.reset()
+    (admission,) = admit(sampler, 50)
+    assert (admission.index, admission.epoch, admission.reset_reason) == (0, 1, None)
+    assert admission.went_back
 
 
 @pytest.mark.parametrize('stamp', [0, -5])

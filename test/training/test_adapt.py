@@ -8,12 +8,13 @@ from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.comparison import compare_adaptation, log_losses
+from moss_perception.evaluation.evidence import collect
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import read_header
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
-from moss_perception.models.readout import Evidence, Readout
+from moss_perception.models.readout import Evidence, Readout, with_head
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
 from moss_perception.training.derive import refuse_existing
@@ -253,6 +254,30 @@ def test_what_would_not_have_helped_is_not_written(run, tmp_path, capsys, caplog
     assert json.loads(capsys.readouterr().out)['change'] == change
     assert 'nothing was written' in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_attempts_without_a_lead_time_are_said_or_get_the_one_that_is_given(
+        run, few_attempts, model, tiny_network, tmp_path, caplog):
+    network = tiny_network(orders=1, time_inputs=True, lead_times_s=(0.5, 0.9),
+                           default_lead_time_s=0.7)
+    timed = tmp_path / 'timed' / 'timed.safetensors'
+    save_checkpoint(timed, network, {'seeds': [0, 99]})
+    assert run(tmp_path / 'mine.safetensors', 0.2, '--model', str(timed)) == 3
+    assert ('8 of 8 attempts have no lead time: they get the default of the checkpoint, 0.700 s; '
+            'if your robot needs another time from the decision until the fingers close, use '
+            '--lead-time') in caplog.text
+    caplog.clear()
+    assert run(tmp_path / 'mine.safetensors', 0.2, '--model', str(timed), '--lead-time', '0.9'
+               ) == 3
+    assert 'lead time' not in caplog.text
+    usual, same, other = (collect(with_head(network), [few_attempts], 1, lead_time_s)[0]
+                          for lead_time_s in (None, 0.7, 0.9))
+    assert torch.equal(usual.hidden, same.hidden)
+    assert not torch.allclose(usual.hidden, other.hidden)
+    # A checkpoint that takes no time has nothing to say, and takes none.
+    assert run(tmp_path / 'mine.safetensors', 0.2) == 3 and 'lead time' not in caplog.text
+    assert run(tmp_path / 'mine.safetensors', 0.2, '--lead-time', '0.9') == 1
+    assert 'has no time inputs' in caplog.text
 
 
 def test_what_lies_there_is_never_overwritten(tmp_path):

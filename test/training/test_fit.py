@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.core.errors import CheckpointError, ConfigError, DataError
 from moss_perception.data.schema import Attempt, Sample
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.manifest import read_header
+from moss_perception.models.manifest import graphs_beside, is_sealed, read_header, verify
 from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.fit import fit, Plan
 from moss_perception.training.settings import Recipe, Settings
@@ -69,6 +69,51 @@ def test_samples_without_a_label_are_left_out(samples, tmp_path, caplog):
     with pytest.raises(ConfigError, match='1 samples with a label are too few to train on'):
         fit(plan(tmp_path), [*bare[:5], samples[0]])
     assert '5 of 6 samples have no labelled candidate and are left out' in caplog.text
+
+
+@pytest.mark.parametrize(('succeeds', 'days', 'group', 'message'), [
+    (lambda n: n >= 11, 'aaaaaaaaaaabbbbbbbbbbb', 'day',
+     'all 11 labelled candidates that are left to train on are successes: expected both.* hold '),
+    (lambda n: n % 2, 'aaaaaaaaaaabbbbbbbccccc', 'bag', None),
+    (lambda n: n % 2, 'aaaaaaaabbbbbbbb', 'day',
+     '--hold-out-by day leaves 8 samples to train on: expected 10 or more; hold out by a group'),
+    (lambda n: n == 10, 'a' * 22, '', 'all 19 labelled .* left to train on are failures')])
+def test_what_holding_out_leaves_must_be_enough_to_train_on(
+        samples, tmp_path, succeeds, days, group, message):
+    given = [replace(sample, labels=np.full(3, float(succeeds(n))),
+                     groups={'day': day, 'bag': day})
+             for n, (sample, day) in enumerate(zip(samples, days, strict=False))]
+    one = replace(plan(tmp_path), hold_out_by=group)
+    if message is None:
+        assert fit(one, given)
+        return
+    with pytest.raises(ConfigError, match=message):
+        fit(one, given)
+    assert not (tmp_path / 'mine.safetensors').exists()
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, CheckpointError('graph x differs')])
+def test_after_an_error_during_the_export_the_same_command_writes_everything(
+        samples, tmp_path, monkeypatch, error):
+    one, out = replace(plan(tmp_path), deploy=True), tmp_path / 'mine.safetensors'
+
+    def report(results):
+        results.out.with_suffix('.md').write_text(results.digest)
+
+    def export(path, *_):
+        assert path.exists()
+        raise error
+    with monkeypatch.context() as patch:
+        patch.setattr('moss_perception.training.fit.export_graphs', export)
+        with pytest.raises(type(error) if isinstance(error, Exception) else error) as raised:
+            fit(one, samples, report=report)
+    assert isinstance(error, type) or 'repeat the command with --no-graphs' in str(raised.value)
+    assert [x.name for x in tmp_path.iterdir()] == ['run']
+    monkeypatch.setattr(Trainer, '_train_epoch', None)  # the training is finished
+    digest = fit(one, samples, report=report)
+    assert (tmp_path / 'mine.md').read_text() == digest == verify(out)
+    assert graphs_beside(out) and is_sealed(out, graphs_beside(out))
+    assert {x.name.partition('.')[0] for x in tmp_path.iterdir()} == {'run', 'mine', 'SHA256SUMS'}
 
 
 def one_step(samples, folder):

@@ -47,6 +47,18 @@ def test_a_group_with_both_outcomes_is_preferred(caplog):
     assert 'the held-out groups have only successes or only failures' in caplog.text
 
 
+def test_what_is_left_to_train_on_has_both_outcomes_if_it_can(caplog):
+    # The only group with both outcomes is also the only one with successes.
+    days = ['bad'] * 10 + ['mixed'] * 10
+    found = held_out(samples(days, lambda n: n >= 15), 'day')
+    assert {day for day, chosen in zip(days, found, strict=True) if chosen} == {'bad'}
+    assert 'the held-out groups have only successes or only failures' in caplog.text
+    # Successes of two small groups: one of them stays.
+    days = ['bad'] * 60 + ['first'] * 4 + ['second'] * 4
+    found = held_out(samples(days, lambda n: n >= 62 and n % 2), 'day')
+    assert found.sum() == 4 and found[60:].any() and not found[60:].all()
+
+
 def test_groups_of_one_sample_are_reported(caplog):
     assert held_out(samples([f'day {n}' for n in range(20)]), 'day').sum() == 2
     assert '20 of 20 groups by day have one sample only: holding them out tells no more' \

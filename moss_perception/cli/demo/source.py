@@ -74,7 +74,7 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
             path, shown or str(path), topic.name, topic.type.endswith('CompressedImage'),
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
             recording.start_ns, camera, executed_grasps(
-                recording, outcomes, candidates_topic=CANDIDATES_TOPIC
+                recording, outcomes, image_topic=topic.name, candidates_topic=CANDIDATES_TOPIC
                 if CANDIDATES_TOPIC in recording.topics else None), recording.damage, doubts)
 
 

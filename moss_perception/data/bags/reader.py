@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import BagError
@@ -32,16 +33,33 @@ class ExecutedGrasp:
     """
     A grasp that was executed.
 
-    :ivar stamp_ns: header stamp, or the time of recording if that is 0, nanoseconds.
+    :ivar stamp_ns: header stamp, nanoseconds; 0 for none.
+    :ivar recorded_ns: time of recording, of the recorder's clock, nanoseconds.
     :ivar frame_id: frame of the pose.
     :ivar position: float64, shape ``(3,)``, metres.
     :ivar quaternion: float64, shape ``(4,)``, x y z w.
     """
 
     stamp_ns: int
+    recorded_ns: int
     frame_id: str
     position: np.ndarray
     quaternion: np.ndarray
+
+    def time_ns(self, lag_ns: int) -> int:
+        """
+        Return the header stamp, or without one the time of recording in the clock of the stamps.
+
+        :param lag_ns: how far the recorder's clock is ahead of the stamps, nanoseconds.
+        """
+        return self.stamp_ns or self.recorded_ns - lag_ns
+
+
+def recording_name(path: Path | str) -> str:
+    """Return the name of a recording: of its folder, or of its file without the ending."""
+    # '.' must not make an empty name.
+    full = Path(path).resolve()
+    return full.stem if full.is_file() else full.name
 
 
 class Recording(Storage):
@@ -199,7 +217,7 @@ class Recording(Storage):
                                                      'executed grasps'):
             place, turn = message.pose.position, message.pose.orientation
             grasps.append(ExecutedGrasp(
-                stamp_to_ns(message.header.stamp) or recorded_ns, message.header.frame_id,
+                stamp_to_ns(message.header.stamp), recorded_ns, message.header.frame_id,
                 np.array([place.x, place.y, place.z]),
                 np.array([turn.x, turn.y, turn.z, turn.w])))
         return grasps

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class BagInput:
     :ivar name: for the samples' names and groups, different for each recording.
     :ivar domain: of its samples; empty to use that of the outcomes.
     :ivar outcomes: file of the outcomes; ``None`` to use those in the recording.
-    :ivar shared: whether the outcomes are of other recordings too.
+    :ivar shared: whether other recordings have the same outcomes, of which stamps tell whose each
+        one is.
     :ivar topics: as :func:`moss_perception.data.imports.survey.survey` takes them, and those of
         the outcomes and the executed grasps.
     :ivar setup: whether the images are rectified, and where the candidates' frame is.
@@ -117,6 +118,8 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
         attempts = sorted(attempts, key=lambda x: x.outcome.decision_ns)
         _check_attempts(one, attempts)
         found = survey(recording, one.topics, place, one.setup.rectified)
+        # In the order in which their images come, which is another one if stamps jump back.
+        attempts = sorted(attempts, key=lambda x: found.image_at(x.outcome.decision_ns))
         done = Imported(one.name, 0 if one.part else len(attempts),
                         duration_s=(recording.end_ns - recording.start_ns) / 1e9)
         if not one.part:
@@ -177,6 +180,8 @@ class _Samples:
     def __iter__(self) -> Iterator[tuple[int, Sample]]:
         left, views = list(self.plans), Views()
         wanted = {index for x in self.plans.values() for index in (*x.before, *x.after)}
+        # A later attempt can begin with an earlier image than those before it.
+        kept = list(accumulate((self.plans[n].before[0] for n in reversed(left)), min))
         topic, images = self.found.image_topic, {}
         messages = self.recording.messages([topic]) if left else ()
         for index, (_, kind, _, raw) in enumerate(messages):
@@ -190,8 +195,9 @@ class _Samples:
                 n = left.pop(0)
                 if sample := self._sample(n, images):
                     yield n, sample
-                kept = self.plans[left[0]].before[0] if left else index + 1
-                images = {key: image for key, image in images.items() if key >= kept}
+                kept.pop()
+                first = kept[-1] if kept else index + 1
+                images = {key: image for key, image in images.items() if key >= first}
 
     def _sample(self, n: int, images: Mapping[int, tuple]) -> Sample | None:
         """Build a sample, or note why the attempt is left out."""

@@ -201,7 +201,7 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
 
     :raises BagError: if there is no sample.
     """
-    contents, shared = Contents(), any(one.shared for one in inputs)
+    contents = Contents()
     for one in done:
         contents.attempts += one.attempts
         for success, groups in zip(one.successes, one.groups, strict=True):
@@ -212,8 +212,11 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
                 contents.damage.append(line)
         contents.doubtful += one.doubtful
         contents.left_out += [(one.name, *why) for why in one.left_out]
-    if shared:
-        _forget_others(contents, done, len(inputs))
+    _forget_others(contents, inputs, done)
+    # Whatever processes shared the work.
+    place = {one.name: n for n, one in enumerate(inputs)}
+    contents.left_out.sort(key=lambda x: (place[x[0]], x[1]))
+    contents.cameras = Counter(dict(sorted(contents.cameras.items())))
     if not contents.samples:
         if where := next((one.where for one in done if one.where), ''):
             raise BagError(f'{inputs[0].path}: no attempt has images: {where}')
@@ -227,18 +230,25 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
     return contents
 
 
-def _forget_others(contents: Contents, done: Sequence[Imported], bags: int) -> None:
+def _forget_others(contents: Contents, inputs: Sequence[BagInput],
+                   done: Sequence[Imported]) -> None:
     """Leave the attempts of another recording out of the count where recordings share a table."""
-    without: Counter = Counter(attempt for one in done for attempt, reason, _ in one.left_out
-                               if reason == NO_IMAGES)
-    elsewhere = {attempt for attempt, count in without.items() if count < bags}
-    contents.attempts //= bags
-    kept, seen = [], set()
-    for one in contents.left_out:
-        if one[2] != NO_IMAGES or (one[1] not in elsewhere and one[1] not in seen):
+    for table in {one.outcomes for one in inputs if one.shared}:
+        names = {one.name for one in inputs if one.outcomes == table}
+        without = Counter(attempt for one in done if one.name in names
+                          for attempt, reason, _ in one.left_out if reason == NO_IMAGES)
+        # Each recording has seen all rows.
+        every = sum(one.attempts for one in done if one.name in names)
+        contents.attempts -= every - every // len(names)
+        kept, seen = [], set()
+        for one in contents.left_out:
+            name, attempt, reason, _ = one
+            if name in names and reason == NO_IMAGES:
+                if without[attempt] < len(names) or attempt in seen:
+                    continue
+                seen.add(attempt)
             kept.append(one)
-            seen.add(one[1])
-    contents.left_out = kept
+        contents.left_out = kept
 
 
 def _first(names: Sequence[str], count: int = 5, between: str = ', ') -> str:

@@ -124,9 +124,11 @@ def plan(attempt: Execution, found: Survey, settings: ImportSettings) -> Planned
     :raises AttemptError: if it can't become a sample.
     """
     outcome = attempt.outcome
+    # First, since an attempt without images may be one of another recording.
+    decided = _decided(outcome, found)
     if not outcome.executed:
         raise AttemptError('not executed', 'no grasp was executed')
-    before = _before(outcome, found, settings)
+    before = _before(decided, found, settings)
     after = _after(before[-1], outcome.end_ns, found, settings.rate_hz)
     if attempt.position is None:
         raise AttemptError('no executed grasp', 'its executed grasp is not known: expected a pose '
@@ -143,15 +145,18 @@ def plan(attempt: Execution, found: Survey, settings: ImportSettings) -> Planned
     return Planned(attempt, before, after, *_candidates(attempt, found, camera_frame, settings))
 
 
-def _before(outcome: Outcome, found: Survey, settings: ImportSettings) -> tuple[int, ...]:
-    """Return the images up to the decision, at most one a period."""
-    stamps = found.stamps_ns
-    late_s = (outcome.decision_ns - stamps) / 1e9
-    at = int(np.where(late_s >= 0, late_s, np.inf).argmin())
-    if not 0 <= late_s[at] <= MAX_GAP_S:
+def _decided(outcome: Outcome, found: Survey) -> int:
+    """Return the index of the image of the decision."""
+    at = found.image_at(outcome.decision_ns)
+    if at < 0 or outcome.decision_ns - found.stamps_ns[at] > MAX_GAP_S * 1e9:
         raise AttemptError(NO_IMAGES,
                            f'no image is stamped within {MAX_GAP_S} s before its decision')
-    first, frame_id = at, found.frame_ids[at]
+    return at
+
+
+def _before(at: int, found: Survey, settings: ImportSettings) -> tuple[int, ...]:
+    """Return the images up to the one of the decision, at most one a period."""
+    stamps, first, frame_id = found.stamps_ns, at, found.frame_ids[at]
     while first and (0 < stamps[first] - stamps[first - 1] <= MAX_GAP_S * 1e9
                      and found.frame_ids[first - 1] == frame_id
                      and found.camera_ids[first - 1] == found.camera_ids[at]

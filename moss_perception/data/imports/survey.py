@@ -47,6 +47,12 @@ class Survey:
     _grasps: list[tuple[int, str, bytes]] = field(default_factory=list)
     _lead_times: dict[int, tuple[str, bytes]] = field(default_factory=dict)
 
+    def image_at(self, stamp_ns: int) -> int:
+        """Return the index of the newest image that is not newer than a stamp; -1 for none."""
+        late_ns = stamp_ns - self.stamps_ns
+        known = np.flatnonzero(late_ns >= 0)
+        return int(known[late_ns[known].argmin()]) if len(known) else -1
+
     def candidates_at(self, stamp_ns: int) -> Candidates | None:
         """
         Return the newest candidates that are not newer than a stamp.

@@ -106,10 +106,7 @@ def _by_executed(recording: Recording, clock: Clock, search: Search) -> Found | 
                            f'grasps ({EXECUTED_TYPE}): name one with --executed-topic, expected '
                            f'one of {", ".join(there) or "no topic at all"}')
         return None
-    stamps = [x.stamp_ns for x in recording.executed(topic)]
-    if stamps and max(stamps) <= 0:
-        raise BagError(f'{recording.path}: the executed grasps on {topic} have no stamps: '
-                       'expected the stamp of the image by which each was selected')
+    stamps = [x.time_ns(clock.lag_ns) for x in recording.executed(topic)]
     return Found(_around(_last_of_groups(stamps, search), search, clock),
                  f'by the executed grasps on {topic}')
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from moss_perception.core.errors import BagError
-from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.reader import Recording, recording_name
 from moss_perception.data.labels.attempts import find_attempts, Found, Search
 from moss_perception.data.labels.clock import (
     Clock,
@@ -134,13 +135,26 @@ def _of_recording(table: Table, recording: Recording | None) -> Table:
     if recording is None or 'bag' not in table.columns:
         return table
     path = recording.path.absolute()
-    own = {path.name, path.stem, str(recording.path)}
+    own = {path.name, recording_name(path)}
     rows = [x for x in table.rows if Path(x.values.get('bag', '')).name in own]
+    # Recordings of one name are told by their folders, where a table names these.
+    alike = {id(x): _alike(Path(x.values['bag']).parent, path.parent) for x in rows}
+    rows = [x for x in rows if alike[id(x)] == max(alike.values())]
+    folders = sorted({str(Path(x.values['bag']).parent) for x in rows})
+    if len(folders) > 1:
+        raise BagError(f'outcomes {table.path}: the column bag has {path.name} in the folders '
+                       f'{", ".join(folders[:5])}, and each may be {path}: expected one of them')
     if not rows:
         there = sorted({x.values.get('bag', '') for x in table.rows})
         raise BagError(f'outcomes {table.path}: no row for the recording {path.name}: the column '
                        f'bag has {", ".join(map(repr, there[:5]))}')
     return replace(table, rows=rows)
+
+
+def _alike(folder: Path, other: Path) -> int:
+    """Count the names at the end of two folders that are equal."""
+    pairs = zip(reversed(folder.parts), reversed(other.parts), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _label(table: Table, number: int, row: Row, times: TableTimes, found: Found | None) -> Label:

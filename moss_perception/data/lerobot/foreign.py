@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+import math
 from pathlib import Path
 from typing import Any
 
-from moss_perception.core.errors import DataError
+from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.frames import Camera
 from moss_perception.data.lerobot.layout import GRASP, SUCCESS
 from moss_perception.data.schema import Attempt, Sample
 import numpy as np
 
 _IMAGES = ('video', 'image')
+# Of the time between two frames: a decision up to so much before a frame is that of the frame.
+_SAME_FRAME = 0.25
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Foreign:
     :ivar decision_s: time of the decision since the episode's first frame, seconds.
     :ivar calibration: the camera's.
     :ivar groups: group labels of all samples.
+    :ivar lead_time_s: of episodes without one, seconds; NaN if it is not known.
+    :raises ConfigError: if a value is not allowed.
     """
 
     camera: str = ''
@@ -32,6 +37,11 @@ class Foreign:
     decision_s: float | None = None
     calibration: Camera | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    lead_time_s: float = math.nan
+
+    def __post_init__(self):
+        if self.lead_time_s < 0 or math.isinf(self.lead_time_s):
+            raise ConfigError(f'lead time of {self.lead_time_s} s: expected 0 s or more')
 
 
 def success_of(folder: Path, episode: int, frames: dict[str, np.ndarray]) -> bool:
@@ -65,10 +75,12 @@ def completed(folder: Path, info: dict[str, Any], foreign: Foreign) -> Foreign:
     if wanting:
         raise DataError(f'{folder} does not say what was grasped where, and when it was decided: '
                         f'expected {", ".join(wanting)}')
-    if foreign.grasp not in info['features']:
-        raise DataError(f'{folder} has no feature {foreign.grasp}: expected one with '
-                        f'{", ".join(GRASP)} of the executed grasp, among '
-                        f'{", ".join(info["features"])}')
+    numbers = [name for name, one in info['features'].items()
+               if one['dtype'].startswith(('float', 'int', 'uint'))]
+    if foreign.grasp not in numbers:
+        lacking = ('has no numbers in the' if foreign.grasp in info['features'] else 'has no')
+        raise DataError(f'{folder} {lacking} feature {foreign.grasp}: expected one with '
+                        f'{", ".join(GRASP)} of the executed grasp, among {", ".join(numbers)}')
     return replace(foreign, camera=foreign.camera or there[0])
 
 
@@ -83,10 +95,12 @@ def foreign_sample(folder: Path, info: dict[str, Any], foreign: Foreign, episode
     :raises DataError: if a value is missing or of the wrong kind.
     """
     stamps = np.round(frames['timestamp'].reshape(-1).astype(float) * 1e9).astype(np.int64)
+    # The times are float32, and who writes one down rounds it.
+    late_ns = round(1e9 * _SAME_FRAME / info['fps'])
     decided = round(1e9 * (foreign.decision_s or 0.0))
-    before = int(np.searchsorted(stamps, decided, side='right'))
+    before = int(np.searchsorted(stamps, decided + late_ns, side='right'))
     grasp = np.asarray(frames[foreign.grasp], float).reshape(len(stamps), -1)
-    if not 0 < before <= len(stamps) or decided > stamps[-1]:
+    if before == 0 or decided > stamps[-1] + late_ns:
         raise DataError(f'{folder}: episode {episode} ends at {stamps[-1] / 1e9:g} s: expected a '
                         f'decision before that, not at {foreign.decision_s:g} s')
     if grasp.shape[1] != len(GRASP) or not np.isfinite(grasp[before - 1]).all():

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def read_dataset(folder: Path, foreign: Foreign) -> Iterator[Sample]:
     """
     Read the episodes of a data set, each as a sample.
 
-    :param foreign: for a data set that ``moss export-dataset`` has not written.
+    :param foreign: for a data set that ``moss export-dataset`` has not written; of one that it
+        has written, only groups and lead time are used.
     :returns: an iterator; everything that a look at the files shows is checked at its beginning.
     :raises DataError: if it is of another version, a file is missing or damaged, or something is
         not said that a sample needs.
@@ -64,7 +66,9 @@ def read_dataset(folder: Path, foreign: Foreign) -> Iterator[Sample]:
                 raise DataError(f'{folder}: episode {row["episode_index"]} has {len(jpegs)} '
                                 f'images and {chosen.num_rows} rows: expected {row["length"]}')
             sample = make(row['episode_index'], frames, jpegs)
-            yield replace(sample, groups={**sample.groups, **foreign.groups})
+            known = math.isfinite(sample.lead_time_s)
+            yield replace(sample, groups={**sample.groups, **foreign.groups},
+                          lead_time_s=sample.lead_time_s if known else foreign.lead_time_s)
 
 
 def _episodes(folder: Path, info: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from moss_perception.core.errors import DataError
+from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.core.images import decode
 from moss_perception.data.lerobot import statistics
@@ -44,11 +44,26 @@ class ExportSettings:
     :ivar fps: frames per second that the data set says; the stamps are kept besides.
     :ivar images: ``video`` for an MP4, or ``image`` for the JPEGs as they are.
     :ivar task: of an episode, with ``{object}`` for the object's name.
+    :raises ConfigError: if a value is not allowed.
     """
 
     fps: int
     images: str = 'video'
     task: str = TASK
+
+    def __post_init__(self):
+        if self.fps < 1:
+            raise ConfigError(f'--fps {self.fps}: expected 1 or more')
+        try:
+            self.task_of('object')
+        except (LookupError, ValueError, AttributeError) as error:
+            raise ConfigError(f'--task {self.task!r} is not allowed: expected a text with no '
+                              'braces but those of {object}; to write a brace, double it') from (
+                                  error)
+
+    def task_of(self, name: str) -> str:
+        """Return the task for the name of an object."""
+        return self.task.format(object=name)
 
 
 def rate_of(samples: Sequence[Sample]) -> int:
@@ -111,7 +126,7 @@ class _Writer:
         if self._in_file and self._in_file + count > _MOST_FRAMES:
             self.close()
             self._file, self._in_file = self._file + 1, 0
-        task = self.settings.task.format(object=sample.groups.get('object') or 'object')
+        task = self.settings.task_of(sample.groups.get('object') or 'object')
         frames = frames_of(sample, self.candidates) | {
             'timestamp': (np.arange(count) / self.settings.fps).astype(np.float32),
             'frame_index': np.arange(count), 'episode_index': np.full(count, index),

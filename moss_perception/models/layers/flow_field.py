@@ -1,6 +1,7 @@
 """Optical flow between two images, by OpenCV's dense inverse search (DIS); without torch."""
 
 from collections.abc import Mapping
+import threading
 from typing import Any, Generic, TypeVar
 
 import cv2
@@ -18,15 +19,22 @@ UNIT_PIXELS = 4.0
 SHORTEST_GAP = 0.5
 
 
-class FlowField:
-    """Computes the flow from one image to the next."""
+class _Searches(threading.local):
+    """A search for each thread: OpenCV's keeps its pyramids in itself while it computes."""
 
     def __init__(self):
         # OpenCV's annotations know only a newer name of it.
         create = cv2.DISOpticalFlow_create  # pyright: ignore[reportAttributeAccessIssue]
-        self._search = create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self.search = create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         # The images are small: go down to single pixels.
-        self._search.setFinestScale(0)
+        self.search.setFinestScale(0)
+
+
+_SEARCHES = _Searches()
+
+
+class FlowField:
+    """Computes the flow from one image to the next, in several threads at the same time."""
 
     def between(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         """
@@ -35,7 +43,7 @@ class FlowField:
         :param before: uint8, shape ``(S, S)``, from :func:`grey`; so is ``now``.
         :returns: float32, shape ``(2, S, S)``: right and down, in units of 4 pixels.
         """
-        return self._search.calc(before, now, None).transpose(2, 0, 1) / UNIT_PIXELS
+        return _SEARCHES.search.calc(before, now, None).transpose(2, 0, 1) / UNIT_PIXELS
 
 
 def grey(image: np.ndarray) -> np.ndarray:

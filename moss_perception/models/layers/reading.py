@@ -223,9 +223,10 @@ class StreamStep(nn.Module, Generic[N]):
     One step of a stream, as a graph holds it.
 
     A subclass adds ``forward``. It takes an image, uint8, RGB, shape ``(1, S, S, 3)``; grasps,
-    float32, shape ``(1, K, 5)``, ``K`` at least 1; the graph's other inputs; and a list of what
-    earlier samples kept; and, with time inputs, the window's gaps, shape ``(1, T - 1)``. It
-    returns :data:`moss_perception.models.graph_model.RESULTS`, then what later samples need.
+    float32, shape ``(1, K, 5)``, with time inputs ``(1, K, 6)``, ``K`` at least 1; the graph's
+    other inputs; a list of what earlier samples kept; and, with time inputs, the window's gaps,
+    shape ``(1, T - 1)``. It returns :data:`moss_perception.models.graph_model.RESULTS`, then what
+    later samples need.
 
     :param network: its weights are shared.
     """

@@ -27,7 +27,9 @@ _ASK_AGAIN_S = 3.0
 _SOON_S = 1.0
 _POLL_S = 0.05
 # A node of the system that is being started comes up, and says its state, within this time.
-_TWIN_S, _ACTIVE = 5.0, 'active'
+_TWIN_S = 5.0
+# What the node that was asked may say: the engine of an active one can be busy for long.
+_ACTIVE = frozenset(('active', 'stuck'))
 _TWINS = ('several nodes have the name {}: expected one; if the system was started twice, stop '
           'one, or start it in another namespace')
 # By state: the transition to request, its name, and the state that it leads to.
@@ -227,9 +229,9 @@ class Autostart:
                     states.update(x.value for x in status.values if x.key == 'state')
         subscription = self._node.create_subscription(
             DiagnosticArray, '/diagnostics', guarded(self._node, take), 10)
-        spin_until(self._spin, lambda: bool(states - {_ACTIVE}), _TWIN_S, _POLL_S)
+        spin_until(self._spin, lambda: bool(states - _ACTIVE), _TWIN_S, _POLL_S)
         self._node.destroy_subscription(subscription)
-        if states - {_ACTIVE}:
+        if states - _ACTIVE:
             raise TransitionError(_TWINS.format(self._name))
 
     def _state(self) -> State:

@@ -11,6 +11,8 @@ from moss_perception.runtime.predictor import Counters
 PAUSED = 'paused by ~/enable'
 # Without an image for so long, the results are stale.
 STALE_S = 2.0
+# Candidates that are so much older than the image are those of a planner that has stopped.
+OLD_S = 30.0
 # Resets that somebody asked for.
 _WANTED = ('activated', 'enabled', 'requested')
 # One reset or one doubtful picture may happen; these numbers within seconds go on.
@@ -33,6 +35,8 @@ class Health:
     :ivar ood_score: the median OOD score of the newest samples, while they are out of
         distribution; else ``None``.
     :ivar none_scored: that there are candidates and none has a score, with the reasons; or empty.
+    :ivar candidates_s: how much older the scored candidates are than the image, seconds; 0 for
+        none.
     :ivar lately: counters some seconds ago, to tell what goes on; ``None`` if not known.
     """
 
@@ -46,6 +50,7 @@ class Health:
     failure: str = ''
     ood_score: float | None = None
     none_scored: str = ''
+    candidates_s: float = 0.0
     lately: Counters | None = None
 
 
@@ -76,10 +81,12 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
     if dropped:
         return WARN, coded('overloaded', f'overloaded: dropped {dropped} of {frames} frames')
     lately = health.lately or before
-    if problem := (health.problem or coded('nothing_scored', resets(before, now, lately))
+    if problem := (coded('camera_stopped', health.problem)
+                   or coded('nothing_scored', resets(before, now, lately))
                    or coded('none_scored', health.none_scored) or doubtful(before, now, lately)
                    or repeats(now.missing - before.missing,
-                              now.scored + now.stored - before.scored - before.stored)):
+                              now.scored + now.stored - before.scored - before.stored)
+                   or coded('candidates_old', old_candidates(health.candidates_s))):
         return WARN, coded('repeated_samples', problem)
     if health.ood_score is not None:
         return WARN, coded('out_of_distribution', unfamiliar(health.ood_score))
@@ -118,6 +125,13 @@ def doubtful(before: Counters, now: Counters, lately: Counters) -> str:
         if goes_on and count >= _DOUBTFUL and count > _DOUBTFUL_SHARE * samples:
             return coded(look, f'{count} of {samples} pictures are {LOOKS[look]}')
     return ''
+
+
+def old_candidates(age_s: float) -> str:
+    """Say that the planner seems to have stopped; empty if not."""
+    return '' if age_s <= OLD_S else (
+        f'the candidates are {age_s:.0f} s older than the image: expected a planner that proposes '
+        'anew, or withdraws them by an empty PoseArray')
 
 
 def unfamiliar(ood_score: float) -> str:

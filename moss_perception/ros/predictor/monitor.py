@@ -144,10 +144,17 @@ class Monitor:
             since_frame_s=None if self._last_frame_s is None else now_s - self._last_frame_s,
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
             failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
-            ood_score=self.out_score, none_scored=none, lately=self._lately[0][1])
+            ood_score=self.out_score, none_scored=none, candidates_s=self._candidates_s(),
+            lately=self._lately[0][1])
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,
                  'score_rate_hz': (now.scored - before.scored) / elapsed_s}
         return *judge(health, before, now, elapsed_s), rates | self._values(predictor, threshold)
+
+    def _candidates_s(self) -> float:
+        """Return how much older the candidates are than the image, seconds; 0 for none."""
+        last = self._last
+        return 0.0 if last is None or not len(last.points) else (
+            last.stamp_ns - last.candidates_stamp_ns) / 1e9
 
     def _values(self, predictor: Predictor, threshold: float) -> dict[str, Any]:
         counters = predictor.counters

@@ -34,7 +34,6 @@ from moss_perception.runtime.frame_status import (
     FrameStatus,
     INTERNAL_ERROR,
     Sample,
-    SkipReason,
 )
 from moss_perception.runtime.lead_times import check_lead_time
 from moss_perception.runtime.predictor import Predictor
@@ -64,7 +63,7 @@ class GraspPredictor(ManagedNode):
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
         self._camera_refused, self._image_frame, self._published = False, '', 0
-        self._refusal = ''
+        self._refusal, self._candidates_frame = '', None
         self._clocks = Clocks(self)
         self._transforms = LiveTransforms(self)
         self._declared = NodeParameters(
@@ -108,7 +107,7 @@ class GraspPredictor(ManagedNode):
             self.predictor.reset('activated')
         self._monitor.restart()
         self._camera_refused, self._image_frame, self._published = False, '', 0
-        self._refusal = ''
+        self._refusal, self._candidates_frame = '', None
         self._clocks.restart()
         self._worker = Worker(self._advance, self._on_worker_failure)
         self._inputs = Inputs(self, self.settings, self._on_candidates, self._on_lead_times,
@@ -166,10 +165,11 @@ class GraspPredictor(ManagedNode):
         self._monitor.frame()
         predictor, frame = self.predictor, conversions.to_frame(message)
         if not self._enabled:
-            predictor.counters.frames += 1
-            self._report(predictor.counters.skip(frame, SkipReason.PAUSED))
+            self._report(predictor.pause(frame))
             return
-        self._image_frame = frame.frame_id
+        if frame.frame_id != self._image_frame:
+            self._image_frame = frame.frame_id
+            self._follow_frames()
         self._clocks.image(frame.stamp_ns)
         admitted = predictor.admit(frame)
         lead_times.log_problems(predictor, self._log)
@@ -184,7 +184,7 @@ class GraspPredictor(ManagedNode):
     def _on_camera_info(self, message: CameraInfo) -> None:
         try:
             self.predictor.set_camera(conversions.to_camera(
-                message, self._inputs.image.topic if self._inputs else '',
+                message, self._inputs.images if self._inputs else '',
                 self.settings.setup.rectified))
             self._camera_refused = False
         except ConfigError as error:
@@ -196,9 +196,8 @@ class GraspPredictor(ManagedNode):
 
     def _on_candidates(self, message: PoseArray) -> None:
         self._clocks.candidates(message.header)
-        if self._image_frame and not self.predictor.frames.is_given(
-                message.header.frame_id, self._image_frame):
-            self._transforms.follow()
+        self._candidates_frame = message.header.frame_id
+        self._follow_frames()
         try:
             candidates = conversions.to_candidates(message, self.settings.max_candidates)
         except CandidateError as error:
@@ -213,6 +212,12 @@ class GraspPredictor(ManagedNode):
             self._log.warn('not_a_number', problem)
         self.predictor.set_candidates(candidates)
         lead_times.log_problems(self.predictor, self._log)
+
+    def _follow_frames(self) -> None:
+        """Receive tf once images and candidates have come whose frames it has to relate."""
+        given, camera = self._candidates_frame, self._image_frame
+        if given is not None and camera and not self.predictor.frames.is_given(given, camera):
+            self._transforms.follow()
 
     def _on_lead_times(self, message: PointCloud2) -> None:
         lead_times.take_lead_times(self.predictor, message,
@@ -327,7 +332,7 @@ class GraspPredictor(ManagedNode):
                 'topic': image.topic, 'reliability': image.reliability,
                 'clock_lag_s': self._clocks.lag_s(), 'resubscribed': self._inputs.silences,
                 'paused': 'no' if self._enabled else 'yes'}
-        self._score_service.expire(message)
+        self._score_service.state = message
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 
 

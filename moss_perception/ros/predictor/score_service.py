@@ -8,6 +8,7 @@ from typing import Any
 
 from moss_perception.core.scores import Prediction, rows_of, ScoreReason
 from moss_perception.ros.common.guard import answering
+from moss_perception.ros.common.spinning import create_steady_timer
 import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
@@ -15,7 +16,8 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 ANSWER_S = 2.0
-"""The longest wait for a frame that scores candidates, seconds."""
+"""So long a call waits for a frame that scores candidates, seconds."""
+_CHECK_S = 0.1
 
 
 def as_text(prediction: Prediction) -> str:
@@ -59,6 +61,9 @@ class ScoreService:
         self._waiting: list[tuple[Future, float]] = []
         self.refusal = 'the node is unconfigured: expected active'
         """Why a call is refused at once; empty while frames are scored."""
+        self.state = 'active'
+        """What the node does, in words, for who waited in vain."""
+        create_steady_timer(node, _CHECK_S, self._expire)
         # A call that waits holds its callback group, in which no image would be received.
         node.create_service(Trigger, '~/score', answering(node, self._on_call),
                             callback_group=ReentrantCallbackGroup())
@@ -80,18 +85,14 @@ class ScoreService:
         if self._waiting and len(prediction.points):
             self._answer(math.inf, True, as_text(prediction))
 
-    def expire(self, why: str) -> None:
-        """
-        Answer those that have waited too long; call it regularly.
-
-        :param why: state of the node, in words.
-        """
+    def _expire(self) -> None:
+        """Answer those that have waited too long."""
         self._answer(time.monotonic(), False, f'no candidates were scored within {ANSWER_S:g} s: '
-                     f'{why}; expected candidates with the stamp of an image')
+                     f'{self.state}; expected candidates with the stamp of an image')
 
     def refuse(self, why: str) -> None:
         """Refuse all calls, also those that wait; ``''`` ends it."""
-        self.refusal = why
+        self.refusal, self.state = why, 'active'
         if why:
             self._answer(math.inf, False, why)
 

@@ -44,6 +44,7 @@ class Inputs:
     :param on_lead_times: called with each sensor_msgs/PointCloud2 of lead times.
     :param on_camera_info: called with each sensor_msgs/CameraInfo.
     :param on_image: called with each image, raw or compressed.
+    :ivar images: resolved name of ``image``, to which the topic of another transport adds a name.
     :raises ConfigError: if the images' transport can't be used.
     """
 
@@ -53,11 +54,11 @@ class Inputs:
         self._node = node
         self._wanted, self._silence_s = chosen.qos_reliability, chosen.silence
         self._on_image, self._image_s = on_image, -math.inf
-        self._raw_topic = node.resolve_topic_name('image')
+        self.images = node.resolve_topic_name('image')
         # Remapping image does not by itself move image/compressed.
-        topic, kind = self._raw_topic, Image
+        topic, kind = self.images, Image
         if chosen.image_transport == 'compressed':
-            topic, kind = f'{self._raw_topic}/compressed', CompressedImage
+            topic, kind = f'{self.images}/compressed', CompressedImage
         transport, depth = chosen.image_transport, chosen.qos_depth
         # The executor serves subscriptions in the order of their creation. Candidates and
         # calibration must arrive before the image that they belong to.
@@ -68,7 +69,7 @@ class Inputs:
         self.image: MatchedSubscription | PluginSubscription = MatchedSubscription(
             node, kind, topic, self._receive, self._wanted, depth, silence_s=chosen.silence,
             expected=lambda: True) if transport in OWN else (
-            PluginSubscription(node, self._raw_topic, transport, self._receive, depth))
+            PluginSubscription(node, self.images, transport, self._receive, depth))
         self._every = (self.candidates, self.lead_times, self.camera_info, self.image)
 
     def _subscribe(self, kind: Any, name: str, callback: Callable,
@@ -116,10 +117,10 @@ class Inputs:
                 iter(self.crowded()), ''):
             return problem
         if not self.image.publishers():
-            compressed = f'{self._raw_topic}/compressed'
-            for transport, topic in (('raw', self._raw_topic), ('compressed', compressed)):
+            compressed = f'{self.images}/compressed'
+            for transport, topic in (('raw', self.images), ('compressed', compressed)):
                 if topic != self.image.topic and self._node.count_publishers(topic):
-                    return f'but {topic} is published: set image_transport to {transport}'
+                    return f'{topic} is published instead: set image_transport to {transport}'
         return ''
 
     def rows(self) -> list[tuple[str, str, str, str]]:

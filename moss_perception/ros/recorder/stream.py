@@ -14,9 +14,11 @@ from moss_perception.core.frames import (
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.stamps import StampCheck
 from moss_perception.data.closings import Closings
+from moss_perception.runtime.candidate_book import CandidateBook
+from moss_perception.runtime.frame_status import Counters
 import numpy as np
 
-_KEPT = 300
+_KEPT, _IMAGES = 300, 3000
 _LAGS = 100
 # Longer than a camera's exposure and its driver can explain: two clocks.
 _CLOCKS_DIFFER_NS = 1_000_000_000
@@ -29,7 +31,8 @@ class Decision:
 
     :ivar stamp_ns: of the image by which it was selected, nanoseconds.
     :ivar received_ns: time of reception, nanoseconds.
-    :ivar candidate: index among the candidates of that image; ``None`` if it is none of them.
+    :ivar candidate: index in the PoseArray that was scored with that image: the newest one that
+        had come before it; ``None`` if it is none of these candidates.
     """
 
     stamp_ns: int
@@ -53,7 +56,9 @@ class Stream:
         self.closings, self.measures = closings, False
         self.stamps = StampCheck()
         self._lags: deque[int] = deque(maxlen=_LAGS)
-        self._candidates: deque[Candidates] = deque(maxlen=_KEPT)
+        self._candidates = CandidateBook(Counters(), _KEPT)
+        # The sets that were there when images came, by their stamps.
+        self._scored: dict[int, Candidates | None] = {}
         self._decisions: deque[Decision] = deque(maxlen=_KEPT)
 
     def image(self, stamp_ns: int, frame_id: str, now_ns: int) -> None:
@@ -65,12 +70,15 @@ class Stream:
         self.image_ns, self.frame_id = stamp_ns, frame_id
         self.stamps.image(stamp_ns)
         self._lags.append(now_ns - stamp_ns)
+        self._scored[stamp_ns] = self._candidates.holding(stamp_ns)
+        if len(self._scored) > _IMAGES:
+            del self._scored[next(iter(self._scored))]
 
     def candidates(self, message: Any) -> None:
         """Take a geometry_msgs/PoseArray; one without a stamp retires those before."""
         self.stamps.candidates(stamp_to_ns(message.header.stamp))
         try:
-            self._candidates.append(to_candidates(message))
+            self._candidates.add(to_candidates(message))
         except CandidateError:
             self._candidates.clear()
 
@@ -80,9 +88,9 @@ class Stream:
         place, turn = message.pose.position, message.pose.orientation
         position = np.array([place.x, place.y, place.z])
         yaw, = yaws_from_orientations(np.array([[turn.x, turn.y, turn.z, turn.w]]))
-        # Of equal stamps, the last received.
-        listed = max((x for x in reversed(self._candidates) if x.stamp_ns <= stamp_ns),
-                     key=lambda x: x.stamp_ns, default=None)
+        # A set that came after the image was not scored with it, whatever its stamp.
+        listed = (self._scored[stamp_ns] if stamp_ns in self._scored
+                  else self._candidates.holding(stamp_ns))
         index = None
         if listed is not None and listed.frame_id == message.header.frame_id:
             index = nearest_grasp(listed.positions, listed.yaws, position, float(yaw))

@@ -64,7 +64,7 @@ class Process:
     :ivar early: whether a job starts with the services, so that it misses none of their messages.
     :ivar namespaces: absolute namespaces of several nodes of this name in one process, in place of
         ``namespace``.
-    :ivar respawn: whether a service that ends is started again, and the lifecycle nodes are then
+    :ivar respawn: whether a service that ends is started again, and its lifecycle nodes are then
         activated again.
     :ivar plain: whether it is a command and not a node, so that it takes no ROS arguments.
     """
@@ -93,6 +93,11 @@ class Process:
     def starts_with(self) -> str:
         """The role whose processes start at the same time."""
         return SERVICE if self.early else self.role
+
+    def activates(self, other: 'Process') -> bool:
+        """Whether this is the starter of another process, one of whose namespaces it is in."""
+        return self.role == STARTER and other.lifecycle and (
+            self.namespace in (other.namespaces or (other.namespace,)))
 
     def command_arguments(self) -> list[str]:
         """Return ``arguments``, and for a node ``--ros-args`` and the arguments for ROS."""

@@ -38,7 +38,7 @@ class Supervisor:
     Services, early jobs, watchers and starters start at once; jobs start when every starter has
     succeeded.
     The system ends when its jobs have ended, when a service or starter fails, or on an interrupt.
-    A service with ``respawn`` is started again if it ends, and the starters after it.
+    A service with ``respawn`` is started again if it ends, and its starters after it.
 
     :param processes: as :func:`moss_perception.ros.system.grasp.grasp_system` returns them.
     :param show: takes each line of output, with the process's name; from other threads.
@@ -193,7 +193,7 @@ class Supervisor:
         if self._interrupted_within(DELAY_S):
             return True
         self._start(process, restarted(restarts.count, ended))
-        for starter in self._starters if process.lifecycle else ():
+        for starter in (one for one in self._starters if one.activates(process)):
             # One that still waits for the process before would wait for it in vain.
             self._running[starter.label].popen.kill()
             self._start(starter)

@@ -85,6 +85,16 @@ def test_the_recorders_clock_does_not_count_but_the_stamps_of_the_images(make_ba
     assert [x[1] for x in seconds(found_in(make_bag(late)))] == list(lab.DECISIONS_S)
 
 
+def test_executed_grasps_without_stamps_have_the_time_of_their_recording_in_that_clock(
+        make_bag, factory):
+    entries = lab.images() + [replace(
+        factory.selected(0, (0.05, 0.0, 0.5), (0.0, 0.0, 0.0, 1.0)), topic=lab.EXECUTED,
+        stamp_ns=lab.at(x)) for x in lab.DECISIONS_S]
+    late = [replace(x, stamp_ns=x.stamp_ns + 3600 * lab.SECOND) for x in entries]
+    for name, bag in (('same', entries), ('late', late)):
+        assert [x[1] for x in seconds(found_in(make_bag(bag, name)))] == list(lab.DECISIONS_S)
+
+
 def test_what_may_be_the_executed_grasps_must_be_clear(make_bag):
     bag = make_bag(lab.images() + lab.executed() + lab.executed(topic='/other/grasp_chosen'))
     with pytest.raises(BagError, match='2 topics may be the executed grasps .* --executed-topic'):
