@@ -236,15 +236,21 @@ moss_is_current() {
   [[ ${known[0]:-} == "$(moss_hash)" && ($1 == demo || ${known[1]:-} == test) ]]
 }
 
+# Two set-ups or builds at a time would undo each other: the second waits until the first gives the lock back, or ends.
+moss_lock() {
+  exec 9<"$moss_root"
+  if command -v flock >/dev/null; then flock 9; fi
+}
+
+moss_unlock() { exec 9<&-; }
+
 # moss_setup demo|test: an environment with at least what is needed.
 moss_setup() {
   moss_check_distribution
   mkdir -p "$moss_root/log"
-  # Two at a time would undo each other.
-  exec 9<"$moss_root"
-  if command -v flock >/dev/null; then flock 9; fi
+  moss_lock
   moss_is_current "$1" || moss_make "$1"
-  exec 9<&-
+  moss_unlock
   moss_environment
 }
 
@@ -283,14 +289,15 @@ moss_announce() {
 moss_is_built() {
   local built=$moss_root/install/moss_build.stamp
   [[ -e $built && $(<"$built") == "$moss_root $(moss_hash)" ]] || return 1
-  [[ -z $(cd "$moss_root" && find moss_perception launch config models samples resource \
-    package.xml setup.py setup.cfg -name __pycache__ -prune -o -newer "$built" -print -quit \
+  [[ -z $(cd "$moss_root" && find moss_perception launch config foxglove models rviz samples \
+    resource package.xml setup.py setup.cfg -name __pycache__ -prune -o -newer "$built" -print -quit \
     2>/dev/null) ]]
 }
 
 # Build with the environment's interpreter, so that the executables' first line names it.
 moss_build() {
   local output=$moss_root/log/build.log began
+  moss_lock
   if ! moss_is_built; then
     began=$(mktemp)
     # setuptools keeps modules that are gone: a folder among them would hide a module of its name.
@@ -308,6 +315,7 @@ moss_build() {
   set +u
   . "$moss_root/install/setup.bash"
   set -u
+  moss_unlock
 }
 
 # Two processes that compute until the script ends; if it is killed, they notice it themselves.

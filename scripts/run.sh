@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Set up, build, and run a system without ros2 launch: scripts/run.sh grasp|eval [name:=value …]
+# Set up, build, and run a system without ros2 launch: scripts/run.sh grasp|record|eval [name:=value …]
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 moss_options "$@"
 set -- "${moss_args[@]}"
 system=${1:-}
-[[ $system == grasp || $system == eval ]] ||
-  moss_fail "unknown system '$system': expected scripts/run.sh grasp|eval [name:=value …]"
+[[ $system =~ ^(grasp|record|eval)$ ]] ||
+  moss_fail "unknown system '$system': expected scripts/run.sh grasp|record|eval [name:=value …]"
 shift
 moss_setup demo
 moss_build

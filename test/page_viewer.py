@@ -1,11 +1,31 @@
-"""A viewer of the page of moss monitor, who asks for its states as the page does."""
+"""Serves the page of moss monitor, and a viewer who asks for its states as the page does."""
 
 from contextlib import contextmanager, suppress
 import json
+import threading
 import time
 
+from moss_perception.ros.monitor.server import make_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+TOKEN = 'a-secret-of-some-length'
+
+
+@contextmanager
+def served(watcher, access):
+    """Serve the page from a thread; yields its address, such as 127.0.0.1:12345."""
+    server = make_server(watcher, access)
+    with access.listen() as listening:
+        thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]})
+        thread.start()
+        try:
+            host = f'[{access.host}]' if ':' in access.host else access.host
+            yield f'{host}:{listening.getsockname()[1]}'
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @contextmanager

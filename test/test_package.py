@@ -3,8 +3,10 @@
 import ast
 import importlib.util
 import json
+import os
 from pathlib import Path
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -70,6 +72,33 @@ def test_every_data_file_is_installed_where_it_stood(described):
     assert ('share/ament_index/resource_index/packages', 'resource/moss_perception') in installed
 
 
+def test_a_change_in_any_folder_that_is_installed_is_built(described, tmp_path):
+    (tmp_path / 'scripts').mkdir()
+    (tmp_path / 'install').mkdir()
+    shutil.copy(ROOT / 'scripts' / 'lib.sh', tmp_path / 'scripts')
+    shutil.copytree(ROOT / 'scripts' / 'requirements', tmp_path / 'scripts' / 'requirements')
+    folders = {path.split('/')[0] for _, paths in described['data_files'] for path in paths
+               if '/' in path}
+    assert {'foxglove', 'rviz'} <= folders
+
+    def is_built():
+        return subprocess.run(['bash', '-c', f'. {tmp_path}/scripts/lib.sh; moss_is_built'],
+                              timeout=60).returncode == 0
+    subprocess.run(
+        ['bash', '-c', f'. {tmp_path}/scripts/lib.sh; echo "{tmp_path} $(moss_hash)" '
+         '>$moss_root/install/moss_build.stamp'], check=True, timeout=60)
+    assert is_built()
+    for folder in (*folders, 'moss_perception'):
+        file = tmp_path / folder / 'file'
+        file.parent.mkdir()
+        file.touch()
+        after_ns = (tmp_path / 'install' / 'moss_build.stamp').stat().st_mtime_ns + 10**9
+        os.utime(file, ns=(after_ns, after_ns))
+        assert not is_built(), folder
+        file.unlink()
+        file.parent.rmdir()
+
+
 def test_the_manifest_is_of_an_ament_python_package(described):
     manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
     assert manifest.get('format') == '3'
@@ -95,6 +124,24 @@ def test_every_package_that_is_imported_is_declared_for_pip(described):
     imported = {name for path in (ROOT / 'moss_perception').rglob('*.py')
                 for name in imported_packages(path) if name not in own and not is_ros(name)}
     assert {DISTRIBUTIONS.get(name, name.replace('_', '-')) for name in imported} <= declared
+
+
+# Keys of rosdep by distribution, where the two differ; jinja2 brings markupsafe along.
+KEYS = {'markupsafe': 'python3-jinja2', 'opencv-python-headless': 'python3-opencv',
+        'pillow': 'python3-pil', 'pyyaml': 'python3-yaml'}
+
+
+def test_every_package_for_pip_is_a_dependency_of_the_manifest_or_named_in_its_comment(described):
+    text = (ROOT / 'package.xml').read_text(encoding='utf-8')
+    keys = {node.text for node in ElementTree.fromstring(text) if node.tag == 'exec_depend'}
+    named = set(re.findall(r'[\w-]+', re.findall('<!--(.*?)-->', text, re.DOTALL)[0]))
+    lists = [lines for extra, lines in described['extras_require'].items()
+             if extra in ('eval', 'fleet', 'foxglove', 'lerobot', 'monitor', 'report', 'sim',
+                          'train', 'xlsx')]
+    wanted = {re.split('[<>=[;]', line)[0]
+              for lines in (described['install_requires'], *lists) for line in lines}
+    lacking = {x for x in wanted if KEYS.get(x, f'python3-{x}') not in keys and x not in named}
+    assert not lacking
 
 
 def imported_packages(path):

@@ -280,7 +280,9 @@ class Sample:
         Return the sample up to an image of its attempt.
 
         Its last image is this one, and the executed grasp is its only candidate. Its lead time
-        is what is left of the sample's, 0 once the fingers have closed.
+        is what is left of the sample's, 0 once the fingers have closed. The second place of its
+        track stays the sample's, also when this time has passed: study/docs/training.md says what
+        this does to the auxiliary loss on places.
 
         :param index: index of the attempt's image, from 0.
         :raises DataError: if there is no attempt, or no such image.

@@ -27,7 +27,7 @@ class Curve:
     :ivar times_s: float64, shape ``(K,)``, ascending; seconds since the decision, or seconds
         left until the outcome.
     :ivar auroc: AUROC at each time.
-    :ivar balanced_accuracy: balanced accuracy at each time, at a threshold of 0.5.
+    :ivar balanced_accuracy: balanced accuracy at each time, at the threshold.
     :ivar attempts: number of attempts at each time, shape ``(K,)``.
     """
 
@@ -37,18 +37,26 @@ class Curve:
     attempts: np.ndarray
 
 
-def since_decision(attempts: Sequence[AttemptRecord]) -> Curve:
-    """Compute the curve over the time since the decision, of attempts that have not ended."""
+def since_decision(attempts: Sequence[AttemptRecord], episodes: np.ndarray,
+                   threshold: float = 0.5) -> Curve:
+    """
+    Compute the curve over the time since the decision, of attempts that have not ended.
+
+    :param episodes: of the attempts, shape ``(N,)``; intervals draw these.
+    :param threshold: lowest score that predicts a success, in [0, 1].
+    """
     ends = np.array([_lasts_s(one) for one in attempts])
     times = [one.times_s[_counts(one)] for one in attempts]
-    return _curve(attempts, times, lambda time: np.where(time <= ends + _SAME_S, time, np.nan))
+    return _curve(attempts, episodes, threshold, times,
+                  lambda time: np.where(time <= ends + _SAME_S, time, np.nan))
 
 
-def to_outcome(attempts: Sequence[AttemptRecord]) -> Curve:
-    """Compute the curve over the lead time, the time left to the outcome."""
+def to_outcome(attempts: Sequence[AttemptRecord], episodes: np.ndarray,
+               threshold: float = 0.5) -> Curve:
+    """Compute the curve over the time left to the outcome; see :func:`since_decision`."""
     ends = np.array([_lasts_s(one) for one in attempts])
     leads = [_lasts_s(one) - one.times_s[_counts(one)] for one in attempts]
-    return _curve(attempts, leads, lambda lead: ends - lead)
+    return _curve(attempts, episodes, threshold, leads, lambda lead: ends - lead)
 
 
 def _lasts_s(attempt: AttemptRecord) -> float:
@@ -71,8 +79,8 @@ def _steps(times: list[np.ndarray]) -> np.ndarray:
     return step * np.arange(np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9) + 1)
 
 
-def _curve(attempts: Sequence[AttemptRecord], covered_s: list[np.ndarray],
-           moments: Callable[[float], np.ndarray]) -> Curve:
+def _curve(attempts: Sequence[AttemptRecord], episodes: np.ndarray, threshold: float,
+           covered_s: list[np.ndarray], moments: Callable[[float], np.ndarray]) -> Curve:
     """
     Measure the scores at several times.
 
@@ -85,10 +93,11 @@ def _curve(attempts: Sequence[AttemptRecord], covered_s: list[np.ndarray],
         scores = np.array([_score_at(one, moment) for one, moment in zip(
             attempts, moments(time_s), strict=True)])
         there = np.isfinite(scores)
-        sample = Scored(scores[there], labels[there], np.flatnonzero(there))
+        sample = Scored(scores[there], labels[there], episodes[there])
         if too_few(sample):
             continue
-        rows.append((time_s, *(measure_interval(name, sample, repeats=_REPEATS)
+        rows.append((time_s, *(measure_interval(name, sample, threshold=threshold,
+                                                repeats=_REPEATS)
                                for name in _MEASURES), len(sample)))
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     return Curve(np.array(columns[0], float), columns[1], columns[2], np.array(columns[3], int))

@@ -9,7 +9,7 @@ scenes; these use the bootstrap. :func:`wilson` bounds a share, and
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from moss_perception.core.errors import MossError, ShapeError
@@ -147,7 +147,8 @@ def measure_interval(name: str, sample: Scored, *, threshold: float = 0.5,
     the bounds of :mod:`moss_perception.evaluation.small_counts`, up to
     :data:`~moss_perception.evaluation.small_counts.FEW` attempts of an outcome or if no draw
     differs. The percentiles of the others are expanded by the t distribution (T. Hesterberg, What
-    teachers should know about the bootstrap, The American Statistician 69, 2015).
+    teachers should know about the bootstrap, The American Statistician 69, 2015). Those of the
+    ECE are then reflected at the value: draws have fewer different attempts, so a higher ECE.
 
     :param name: a key of :data:`moss_perception.evaluation.metrics.MEASURES`.
     :param threshold: lowest score that predicts a success, for the balanced accuracy.
@@ -166,7 +167,8 @@ def measure_interval(name: str, sample: Scored, *, threshold: float = 0.5,
     if drawn is None:
         drawn = draw(sample, {name: measure}, repeats=repeats, seed=seed)[name]
     if not both:
-        return percentile_interval(value, drawn, count=len(np.unique(sample.episodes)))
+        found = percentile_interval(value, drawn, count=len(np.unique(sample.episodes)))
+        return _reflected(found) if name == 'ece' else found
     found, counts = percentile_interval(value, drawn), small_counts.counts_of_each(sample)
     if min(counts) >= small_counts.FEW and found.low < found.high:
         return found
@@ -174,6 +176,15 @@ def measure_interval(name: str, sample: Scored, *, threshold: float = 0.5,
         small_counts.auroc_bounds(value, *counts) if name == 'auroc' else
         small_counts.average_precision_bounds(value, counts[0]) if name == 'auprc' else
         small_counts.balanced_accuracy_bounds(sample, threshold)))
+
+
+def _reflected(found: Interval) -> Interval:
+    """Reflect an interval at its value: the basic bootstrap, in [0, 1] and with the value."""
+    if not np.isfinite(found.low):
+        return found
+    low, high = 2 * found.value - found.high, 2 * found.value - found.low
+    return replace(found, low=max(0.0, min(low, found.value)),
+                   high=min(1.0, max(high, found.value)))
 
 
 def measure_of(name: str, threshold: float) -> Measure:

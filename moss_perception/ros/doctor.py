@@ -112,8 +112,9 @@ class _Listener:
     def subscribe(self) -> None:
         """Find the topics in the graph, and subscribe to them."""
         node, there = self._node, dict(self._node.get_topic_names_and_types())
-        self._predictors = sorted(x.removesuffix(_SCORES) for x in there if x.endswith(_SCORES)
-                                  and node.count_publishers(x))
+        # Not the scores that somebody plays from a recording.
+        nodes = {full_name(*x) for x in node.get_node_names_and_namespaces()}
+        self._predictors = sorted(x for x in nodes if node.count_publishers(x + _SCORES))
         read = self._read_by_predictor()
         for key, kinds in _KINDS.items():
             found = self._choose(key, kinds, there, read)
@@ -131,7 +132,9 @@ class _Listener:
         for predictor in self._predictors[:1]:
             self._listen(PointCloud2, predictor + _SCORES, self._streams.scores)
         self._listen(DiagnosticArray, '/diagnostics', self._on_diagnostics)
-        self._listen(DiagnosticArray, self._given.get('outcome_topic', _OUTCOMES),
+        # The robot's outcomes are in the namespace of its predictor.
+        outcomes = ''.join(self._predictors[:1]).rpartition('/')[0] + _OUTCOMES
+        self._listen(DiagnosticArray, self._given.get('outcome_topic', outcomes),
                      self._on_outcome)
 
     def _read_by_predictor(self) -> dict[str, list[str]]:
@@ -276,7 +279,6 @@ class _Listener:
             qos = sorted({'reliable' if x.qos_profile.reliability == RELIABLE else 'best effort'
                           for x in offered})
             checks.fine(f'{topic}: {", ".join(sorted(kinds)) or "gone"}, {" and ".join(qos)}')
-
 
     def _check_size(self, checks: Checks, topic: str) -> None:
         """Warn of images that do not fit the shared memory: a best-effort publisher loses most."""

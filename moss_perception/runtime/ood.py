@@ -19,6 +19,9 @@ this rate in the reference domain.
 
 FEWEST = 20
 
+FOLDS = 5
+"""Number of parts of a cross-validation."""
+
 # Lowest uncertainty far out of distribution: the default limit of grasp_gate.
 _MOST_ADDED = 0.25
 # A channel that hardly varied in training must not decide alone.
@@ -100,20 +103,27 @@ def fit_distribution(features: np.ndarray, held_out: np.ndarray) -> TrainingDist
     return TrainingDistribution(mean, factor, np.array([limit], np.float32))
 
 
-def cross_fit_distribution(features: np.ndarray, folds: int = 5) -> TrainingDistribution:
+def cross_fit_distribution(features: np.ndarray,
+                           groups: np.ndarray | None = None) -> TrainingDistribution:
     """
     Fit the distribution of a training with too few held-out samples.
 
     :param features: shape ``(n, F)``. The limit is set as in :func:`fit_distribution`, by the
-        distance of each sample from a fit to the other folds.
-    :param folds: number of parts that the samples are divided into, in turns.
-    :raises ShapeError: if there are fewer than 40.
+        distance of each sample from a fit to the other ones of five folds.
+    :param groups: of each sample, shape ``(n,)``: those of one group resemble each other and are
+        in one fold; the folds get the groups in turns. ``None`` if each sample stands alone.
+    :raises ShapeError: if there are fewer than 40 samples, or fewer groups than folds.
     """
     if len(features) < 2 * FEWEST:
         raise ShapeError(f'training distribution: expected at least {2 * FEWEST} samples to '
                          f'cross-validate, got {len(features)}')
-    fold_of, distances = np.arange(len(features)) % folds, np.zeros(len(features))
-    for fold in range(folds):
+    _, which = np.unique(np.arange(len(features)) if groups is None else groups,
+                         return_inverse=True)
+    if which.max() + 1 < FOLDS:
+        raise ShapeError(f'training distribution: expected at least {FOLDS} groups of samples to '
+                         f'cross-validate, got {which.max() + 1}')
+    fold_of, distances = which % FOLDS, np.zeros(len(features))
+    for fold in range(FOLDS):
         distances[fold_of == fold] = _distances(
             features[fold_of == fold], *fit_normal(features[fold_of != fold]))
     mean, factor = (x.astype(np.float32) for x in fit_normal(features))

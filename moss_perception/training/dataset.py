@@ -131,6 +131,11 @@ class GraspClips(Dataset):
         if any(self.rates) and not (self.config.time_inputs and self.rates[1] <= rate_hz):
             raise ConfigError(f'rates={list(self.rates)} is not allowed: expected a network with '
                               f'time inputs, and rates up to its own, {rate_hz:g} Hz')
+        seen, frames = self.config.frames_seen, self.config.window_frames
+        if any(self.rates) and seen != frames:
+            raise ConfigError(f'rates={list(self.rates)} is not allowed with the model '
+                              f'{self.config.model!r}, which sees {seen} of the {frames} frames '
+                              'of a window: expected a network that sees all of them')
         self.epoch = 0
         self._draws = Draws(self.weights or [1.0] * len(self.samples), self.seed)
         self._filmed = [n for n, sample in enumerate(self.samples)
@@ -191,7 +196,7 @@ class GraspClips(Dataset):
         window = np.zeros(0, int)
         if self.config.time_inputs:
             window = sample.window(self.config.window_frames, self.config.frame_rate_hz)
-        if any(self.rates) and len(images) == len(window):
+        if any(self.rates):
             delivered = frames_at(sample.times_ns[window], self._rate(index))
             window, images = window[delivered], images[delivered]
         images, cover, shown, grasps, track = self._change(

@@ -11,6 +11,7 @@ from moss_perception.core.files import replaced
 from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import GraspReader
 from moss_perception.training.dataset import Clip, GraspClips
+from moss_perception.training.samples import content_of
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -174,21 +175,6 @@ def _digest(clips: GraspClips, network: GraspReader) -> str:
         config.frame_rate_hz, config.gripper_half_width_m, clips.drawn_from,
         len(clips.samples))).encode())
     for sample in clips.samples:
-        parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
-                 sample.times_ns, sample.matrix, sample.distortion, sample.track]
-        if clips.moving or config.time_inputs:
-            parts += [sample.lead_time_s, sample.other_lead_times_s, sample.other_labels,
-                      sample.other_places]
-        if clips.covering:
-            parts += [sample.object_mask]
-        jpegs, attempt = sample.jpegs, sample.attempt
-        if attempt is not None:
-            parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]
-            jpegs += attempt.jpegs
-        for values in parts:
-            values = np.ascontiguousarray(np.nan if values is None else values)
-            digest.update(repr((values.dtype.str, values.shape)).encode() + values.tobytes())
-        digest.update(repr((sample.distortion_model, [len(data) for data in jpegs])).encode())
-        for data in jpegs:
-            digest.update(data)
+        for part in content_of(sample, clips.moving or config.time_inputs, clips.covering):
+            digest.update(part)
     return digest.hexdigest()

@@ -174,7 +174,8 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet], group: G
             notes['without_lead_time'] = selection.without_lead_time
         if sets:
             notes['sets'] = [asdict(one) for one in sets]
-        results, statistics = _measure(plan, trainer, checked, used, notes, held.names)
+        results, statistics = _measure(plan, trainer, checked, used, notes,
+                                       [*trained.names, *held.names])
         return _write(plan, results, trainer.network.cpu(), statistics, report)
 
 
@@ -232,7 +233,7 @@ def _clips(plan: Plan, selection: Selection, trainer: Trainer,
 
 def _measure(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], notes: dict,
              names: list[str]) -> tuple[Results, dict[str, np.ndarray] | None]:
-    """Calibrate; for a checkpoint to be deployed, also fit the OOD statistics."""
+    """Calibrate, and fit the OOD statistics to deploy; ``names``: of the sets of all samples."""
     network, recipe = trainer.network, trainer.recipe
     initial = plan.initial_config()
     alike = initial is not None and same_layers(network.config, initial)
@@ -252,16 +253,16 @@ def _measure(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample],
             _LOG.warning('the checkpoint has no OOD statistics: %s', error)
     samples = [*used, *held.samples]
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
-    seeds = ranges_of([sample.seed for sample in samples if sample.seed is not None])
+    seeds = ranges_of(samples, names)
     if seeds:
         notes['seeds'] = seeds
     before = None
     if alike:
         before = score_before(plan.initial, held, recipe.batch, trainer.device)
         notes['held_out_seen_before'] = count_seen(plan.initial, held.samples)
-    return Results(plan.out, '', notes, temperature, threshold, used, held.samples, names,
-                   outcomes.numpy() > 0.5, label_numbers(held.samples), after, before,
-                   statistics is not None), statistics
+    return Results(plan.out, '', notes, temperature, threshold, used, held.samples,
+                   names[len(used):], outcomes.numpy() > 0.5, label_numbers(held.samples), after,
+                   before, statistics is not None), statistics
 
 
 def _write(plan: Plan, results: Results, network: Network,

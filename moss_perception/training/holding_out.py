@@ -13,17 +13,18 @@ _LOG = logging.getLogger('train')
 
 def held_out(samples: Sequence[Sample], group: str = '') -> np.ndarray:
     """
-    Choose the samples to hold out.
+    Choose the samples to hold out; all samples of a scene are held out together.
 
     :param samples: with at least one labelled candidate each.
     :param group: name of a group, such as ``day``: whole groups are held out, about a tenth of
         the samples that have one, and at least one group. All samples without this group are
-        trained on. Empty: every tenth sample is held out.
+        trained on. Empty: every tenth scene, or sample without a seed, is held out.
     :returns: bool, shape ``(N,)``.
     :raises ConfigError: if no sample has this group, or all have the same one.
     """
+    scenes = scene_numbers(samples)
     if not group:
-        return np.arange(len(samples)) % 10 == 0
+        return scenes % 10 == 0
     members: dict[str, list[int]] = {}
     for number, sample in enumerate(samples):
         if group in sample.groups:
@@ -36,7 +37,23 @@ def held_out(samples: Sequence[Sample], group: str = '') -> np.ndarray:
     _LOG.info('held out by %s: %s, %d of the %d samples with it', group,
               ', '.join(chosen[:5]) + (f' and {len(chosen) - 5} more' if len(chosen) > 5 else ''),
               mask.sum(), sum(map(len, members.values())))
-    return mask
+    return np.isin(scenes, scenes[mask])
+
+
+def scene_numbers(samples: Sequence[Sample]) -> np.ndarray:
+    """
+    Number the scenes that samples show, in their order: int, shape ``(N,)``.
+
+    A seed has the same object and kind of motion in every domain, so samples of one cell, split
+    and seed show one scene. A sample without a seed is a scene of its own.
+    """
+    known: dict[tuple, int] = {}
+    return np.array([known.setdefault(_scene_of(sample) or (number,), len(known))
+                     for number, sample in enumerate(samples)], int)
+
+
+def _scene_of(sample: Sample) -> tuple:
+    return () if sample.seed is None else (sample.cell, sample.split, sample.seed)
 
 
 def check_apart(samples: Sequence[Sample], held: Sequence[bool]) -> None:
@@ -45,7 +62,7 @@ def check_apart(samples: Sequence[Sample], held: Sequence[bool]) -> None:
 
     :param samples: with at least one labelled candidate each.
     :param held: whether each is of such a set; nothing is checked if none is.
-    :raises ConfigError: if one is in another set, too, or all are.
+    :raises ConfigError: if one is in another set, too, or its scene is, in another domain.
     """
     chosen = [sample for sample, out in zip(samples, held, strict=True) if out]
     if not chosen:
@@ -55,6 +72,12 @@ def check_apart(samples: Sequence[Sample], held: Sequence[bool]) -> None:
     if twice:
         raise ConfigError(f'{len(twice)} samples of --hold-out are in --data too, such as '
                           f'{twice[0]}: expected other recordings')
+    scenes = {_scene_of(sample) for sample, out in zip(samples, held, strict=True) if not out}
+    twins = [sample.title for sample in chosen if _scene_of(sample) in scenes - {()}]
+    if twins:
+        raise ConfigError(f'{len(twins)} scenes of --hold-out have the seed of one in --data, '
+                          f'such as {twins[0]}: expected other seeds, since a seed has the same '
+                          'object and kind of motion in every domain')
     if len(_outcomes(chosen)) < 2:
         _LOG.warning('the samples of --hold-out have only successes or only failures')
 
@@ -64,7 +87,7 @@ def _identity(sample: Sample) -> tuple:
 
 
 def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Split samples into those to train on, and every tenth."""
+    """Split samples into those to train on, and those of every tenth scene."""
     mask = held_out(samples)
     return ([sample for sample, held in zip(samples, mask, strict=True) if not held],
             [sample for sample, held in zip(samples, mask, strict=True) if held])

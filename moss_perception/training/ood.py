@@ -11,8 +11,10 @@ from moss_perception.runtime.ood import (
     cross_fit_distribution,
     FEWEST,
     fit_distribution,
+    FOLDS,
     TrainingDistribution,
 )
+from moss_perception.training.holding_out import scene_numbers
 import numpy as np
 
 # More scenes hardly change the statistics of 64 features, and each takes a window of steps.
@@ -63,7 +65,8 @@ def learn_distribution(engine: Engine, fitted: list[Sample], held_out: list[Samp
     """
     Fit the distribution to training scenes, and its limits to those held out of them.
 
-    If fewer than 20 are held out, all are fitted, and the limits by cross-validation.
+    If fewer than 20 are held out, all are fitted, and the limits by cross-validation, which keeps
+    the samples of a scene together.
 
     :param engine: of the trained network.
     :param fitted: scenes that it was trained on.
@@ -80,14 +83,18 @@ def learn_distribution(engine: Engine, fitted: list[Sample], held_out: list[Samp
         fitted, held_out = fitted + held_out, []
     fitted, held_out = spread_out(fitted, _MOST_SCENES), spread_out(held_out, _MOST_HELD_OUT)
     if few:
-        moments = _moments(fitted) if watched else []
-        return cross_fit_distribution(describe_scenes(engine, fitted + moments))
+        scenes, moments = scene_numbers(fitted), _moments(fitted) if watched else {}
+        if (different := len(np.unique(scenes))) < FOLDS:
+            raise ConfigError(f'{count} samples show {different} different scenes, which are too '
+                              f'few to fit the training distribution: expected at least {FOLDS}')
+        return cross_fit_distribution(describe_scenes(engine, [*fitted, *moments.values()]),
+                                      np.append(scenes, scenes[list(moments)]))
     if watched:
-        fitted, held_out = fitted + _moments(fitted), held_out + _moments(held_out)
+        fitted, held_out = ([*some, *_moments(some).values()] for some in (fitted, held_out))
     return fit_distribution(describe_scenes(engine, fitted), describe_scenes(engine, held_out))
 
 
-def _moments(scenes: list[Sample]) -> list[Sample]:
-    """Return one moment of each filmed attempt, a different one from scene to scene."""
-    return [scene.during(n * 7 % len(scene.attempt.jpegs)) for n, scene in enumerate(scenes)
-            if scene.attempt is not None and scene.attempt.jpegs]
+def _moments(scenes: list[Sample]) -> dict[int, Sample]:
+    """Return one moment of each filmed attempt by its index, another from scene to scene."""
+    return {n: scene.during(n * 7 % len(scene.attempt.jpegs)) for n, scene in enumerate(scenes)
+            if scene.attempt is not None and scene.attempt.jpegs}

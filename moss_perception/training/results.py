@@ -1,5 +1,6 @@
 """What a training reached on the samples that it held out."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from moss_perception.training.dataset import GraspClips
 from moss_perception.training.trainer import predict
 import numpy as np
 from torch import Tensor
+
+# More seeds in a row are not skipped: they lie between two sets.
+_MOST_SKIPPED = 1000
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,24 @@ class Results:
     has_ood: bool
 
 
-def probabilities(logits: Tensor, temperature: float) -> np.ndarray:
-    """Turn logits, shape ``(L, M)``, into probabilities, float64, shape ``(L,)``."""
+def probabilities(logits: Tensor, temperature: float = 1.0) -> np.ndarray:
+    """
+    Turn logits, shape ``(L, M)``, into probabilities, float64, shape ``(L,)``.
+
+    :param temperature: by which the logits are still to be divided. A network divides them by
+        that of its configuration.
+    """
     return ensemble_probability(logits.double() / temperature)[0].numpy()
+
+
+def scores_of(network: Network, clips: GraspClips, batch: int = 8,
+              device: str = 'cpu') -> np.ndarray:
+    """
+    Score the labelled grasps of some clips, as the engine of the network's checkpoint does.
+
+    :returns: probabilities, float64, shape ``(L,)``.
+    """
+    return probabilities(predict(network, clips, batch, device)[0])
 
 
 def label_numbers(samples: list[Sample]) -> np.ndarray:
@@ -77,15 +96,34 @@ def score_before(path: str, clips: GraspClips, batch: int, device: str) -> np.nd
     """
     network: Network = load_checkpoint(path).to(device)
     other = GraspClips(clips.samples, network.config, clips.decoded)
-    return probabilities(predict(network, other, batch, device)[0], network.config.temperature)
+    return scores_of(network, other, batch, device)
 
 
-def ranges_of(seeds: list[int], gap: int = 1000) -> list[list[int]]:
-    """Return the first and last seed of each set: those of two sets are far apart."""
-    ranges: list[list[int]] = []
-    for seed in sorted(seeds):
-        if ranges and seed - ranges[-1][1] <= gap:
-            ranges[-1][1] = seed
+def ranges_of(samples: Sequence[Sample], names: Sequence[str] = ()) -> list[list[int]]:
+    """
+    Return the first and last seeds of sets of scenes; sets that touch or overlap are one range.
+
+    Seeds that a set leaves out in between were skipped, unless very many follow one another.
+
+    :param names: of the set of each sample; empty if all are of one.
+    """
+    sets: dict[tuple, list[int]] = {}
+    for sample, name in zip(samples, names or [''] * len(samples), strict=True):
+        if sample.seed is not None:
+            # Folders of one name may hold different scenes.
+            sets.setdefault((name, sample.cell, sample.domain, sample.split), []).append(
+                sample.seed)
+    parts = [part for seeds in sets.values() for part in _joined(
+        ([seed, seed] for seed in sorted(seeds)), _MOST_SKIPPED)]
+    return _joined(sorted(parts), 1)
+
+
+def _joined(ranges: Iterable[list[int]], gap: int) -> list[list[int]]:
+    """Join ranges, in the order of their first seeds, that are at most ``gap`` apart."""
+    joined: list[list[int]] = []
+    for first, last in ranges:
+        if joined and first - joined[-1][1] <= gap:
+            joined[-1][1] = max(joined[-1][1], last)
         else:
-            ranges.append([seed, seed])
-    return ranges
+            joined.append([first, last])
+    return joined

@@ -1,6 +1,6 @@
-"""What a training makes of its samples before any is a clip: lead times and measurements."""
+"""What a training makes of its samples before any is a clip: lead times, measurements, bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -97,3 +97,28 @@ def executions(sample: Sample, every: bool) -> Executions:
         times, labels = np.append(times, others[0]), np.concatenate([labels, others[1]])
         track = np.concatenate([track, others[2]]) if len(track) else track
     return Executions(times, labels, track)
+
+
+def content_of(sample: Sample, timed: bool = True, covering: bool = True) -> Iterator[bytes]:
+    """
+    Return all of a sample that its clips depend on, to hash it. Caches on disk rely on its order.
+
+    :param timed: whether lead times and what belongs to other ones count.
+    :param covering: whether the object's mask counts.
+    """
+    parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
+             sample.times_ns, sample.matrix, sample.distortion, sample.track]
+    if timed:
+        parts += [sample.lead_time_s, sample.other_lead_times_s, sample.other_labels,
+                  sample.other_places]
+    if covering:
+        parts += [sample.object_mask]
+    jpegs, attempt = sample.jpegs, sample.attempt
+    if attempt is not None:
+        parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]
+        jpegs += attempt.jpegs
+    for values in parts:
+        values = np.ascontiguousarray(np.nan if values is None else values)
+        yield repr((values.dtype.str, values.shape)).encode() + values.tobytes()
+    yield repr((sample.distortion_model, [len(data) for data in jpegs])).encode()
+    yield from jpegs

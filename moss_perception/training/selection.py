@@ -8,7 +8,7 @@ import logging
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.data.schema import Sample
 from moss_perception.training.holding_out import check_apart
-from moss_perception.training.samples import with_lead_time, without_lead_time
+from moss_perception.training.samples import content_of, with_lead_time, without_lead_time
 from moss_perception.training.settings import Settings
 import numpy as np
 
@@ -73,10 +73,11 @@ class Selection:
         if any(self.held_out):
             digest.update(repr(self.held_out).encode())
         for sample in self.samples:
-            digest.update(repr((sample.title, sample.domain, sample.labelled.tolist(),
-                                list(map(len, sample.jpegs)))).encode())
-            digest.update(np.where(sample.labelled, sample.labels, 0).tobytes())
-            digest.update(np.ascontiguousarray(sample.candidates).tobytes())
+            # By seed and groups, samples are held out.
+            digest.update(repr((sample.title, sample.domain, sample.cell, sample.split,
+                                sample.seed, sorted(sample.groups.items()))).encode())
+            for part in content_of(sample):
+                digest.update(part)
         return digest.hexdigest()
 
 

@@ -49,7 +49,8 @@ class Recipe:
         in equal steps from the first.
     :ivar rates: lowest and highest rate of a clip's camera, Hz, drawn for each clip; as at run
         time, a sample for which such a camera has no new frame repeats the one before. ``(0, 0)``
-        for all frames that there are. Needs a network with time inputs.
+        for all frames that there are. Needs a network with time inputs that sees all frames of
+        its window.
     :ivar vary_lead_times: score each candidate at every lead time for which its sample has
         labels. A network without time inputs cannot tell them apart, and their labels would
         contradict each other: it takes the sample's own lead time only.

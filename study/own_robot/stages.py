@@ -175,8 +175,7 @@ def evaluate(plan: Plan) -> None:
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.training.dataset import GraspClips
     from moss_perception.training.decoding import decode_clips
-    from moss_perception.training.results import probabilities
-    from moss_perception.training.trainer import predict
+    from moss_perception.training.results import scores_of
     import torch
     if plan.threads:
         torch.set_num_threads(plan.threads)
@@ -188,9 +187,9 @@ def evaluate(plan: Plan) -> None:
             continue
         network = load_checkpoint(plan.checkpoint(name)).to(plan.device)
         decoded = decoded or decode_clips(scenes, network.config)
-        logits, _ = predict(network, GraspClips(scenes, network.config, decoded), 8, plan.device)
-        np.save(out, probabilities(logits, network.config.temperature))
-        log.info('%s: %d scores', name, len(logits))
+        scores = scores_of(network, GraspClips(scenes, network.config, decoded), 8, plan.device)
+        np.save(out, scores)
+        log.info('%s: %d scores', name, len(scores))
 
 
 def score_file(plan: Plan, name: str) -> Path:

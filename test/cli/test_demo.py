@@ -14,7 +14,7 @@ import urllib.request
 import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.ros.monitor.access import Access
+from moss_perception.ros.monitor.access import Access, TOKEN_VARIABLE
 import numpy as np
 import pytest
 
@@ -124,8 +124,9 @@ def browser(tmp_path, environment, monkeypatch):
     return opened
 
 
-def test_a_run_is_watched_in_a_browser(start, tmp_path, browser):
-    from page_viewer import state_of, viewer
+def test_a_run_is_watched_in_a_browser(start, tmp_path, browser, environment, monkeypatch):
+    from page_viewer import state_of, TOKEN, viewer
+    monkeypatch.setitem(environment, TOKEN_VARIABLE, TOKEN)
     with socket.create_server(('127.0.0.1', 0)) as free:
         port = free.getsockname()[1]
     process = start('--bag', write_attempts(tmp_path / 'bag', [True, False]), '--watch', port)
@@ -134,15 +135,15 @@ def test_a_run_is_watched_in_a_browser(start, tmp_path, browser):
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.05)
     url = browser.read_text().strip()
-    assert urlsplit(url).port == port
+    assert urlsplit(url).port == port and urlsplit(url).fragment == f'token={TOKEN}'
     with urllib.request.urlopen(url, timeout=20) as page:
         assert page.status == 200 and b'<html' in page.read()
-    with viewer(urlsplit(url).netloc) as view:
+    with viewer(urlsplit(url).netloc, TOKEN) as view:
         seen = state_of(view, lambda x: x['picture'] and x['scored'])
     assert len(seen['candidates']) == 2 and seen['best'] in (0, 1)
     out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, err
-    assert f'watch it on {url}' in out and 'rate 1;' in out
+    assert f'watch it on {url}\n' in out and 'rate 1;' in out
 
 
 def test_a_run_is_not_begun_if_its_page_cannot_be_served(start, tmp_path, browser):
@@ -154,6 +155,13 @@ def test_a_run_is_not_begun_if_its_page_cannot_be_served(start, tmp_path, browse
         'a free port of this machine, so end what uses this one, or choose another: moss '
         'monitor --port, moss demo --watch, web_port:=']
     assert 'playing' not in out
+
+
+def test_a_run_is_not_begun_if_its_token_is_refused(start, environment, monkeypatch):
+    monkeypatch.setitem(environment, TOKEN_VARIABLE, 'short')
+    out, err = (process := start('--watch')).communicate(timeout=WAIT_S)
+    assert process.returncode == 1 and 'playing' not in out
+    assert err == 'demo: a token of 5 characters is not allowed: expected 16 or more\n'
 
 
 @pytest.mark.parametrize('port', ['0', '65536', 'web'])

@@ -5,6 +5,7 @@ import socket
 import threading
 from types import SimpleNamespace
 
+from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.cli.doctor import installation
 from moss_perception.cli.main import main
 from moss_perception.core.resources import model_path
@@ -18,9 +19,9 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from robot_bag import EXECUTED, Robot
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 CONFIG = SimpleNamespace(frame_rate_hz=10.0, time_inputs=True, lead_times_s=(0.1, 0.8),
                          default_lead_time_s=0.3)
@@ -155,7 +156,7 @@ def test_names_from_recordings_do_not_control_the_terminal():
 
 @pytest.fixture
 def running():
-    """Run two cameras of one name on one topic, a reader that hears neither, and a calibration."""
+    """Run two cameras of one name, a reader that hears neither, a calibration, and old scores."""
     context = rclpy.Context()
     rclpy.init(context=context)
     executor = SingleThreadedExecutor(context=context)
@@ -164,6 +165,8 @@ def running():
     images = [x.create_publisher(Image, '/image', best_effort) for x in nodes[:2]]
     info = nodes[0].create_publisher(CameraInfo, '/camera_info', 5)
     nodes[2].create_subscription(Image, '/image', print, 5)
+    # As a player publishes those of a recording.
+    nodes[2].create_publisher(PointCloud2, '/grasp_predictor/grasp_scores', 5)
     picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
 
     def publish():
@@ -196,6 +199,35 @@ def test_a_running_system_is_checked(running):
         assert any(words in x for x in texts), (words, texts)
     assert all(x.remedy for x in found if x.level != FINE)
     assert any(x.what.startswith('/image: sensor_msgs/msg/Image, best effort') for x in found)
+
+
+def test_outcomes_are_heard_in_the_namespace_of_the_predictor(ros_domain):
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    robot = rclpy.create_node('grasp_predictor', namespace='/arm', context=context)
+    robot.create_publisher(PointCloud2, '~/grasp_scores', 5)
+    images = robot.create_publisher(Image, '/arm/image', 5)
+    outcomes = robot.create_publisher(DiagnosticArray, '/arm/grasp_outcome', QoSProfile(
+        depth=5, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    outcomes.publish(conversions.outcome_to_array('held', attempt(0.5), 'camera', 'robot'))
+    picture = np.zeros((40, 60, 3), np.uint8)
+
+    def publish():
+        now_ns = robot.get_clock().now().nanoseconds
+        images.publish(conversions.rgb_to_image(picture, now_ns, 'camera'))
+    robot.create_timer(0.1, publish)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(robot)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    try:
+        found = [x.what for area in check_system(CONFIG, {}, 2.0) for x in area]
+    finally:
+        executor.shutdown()
+        thread.join(5)
+        robot.destroy_node()
+        rclpy.shutdown(context=context)
+    assert any(x.startswith('1 attempts, 1 executed') for x in found), found
 
 
 LOST = '/image has images of 7 KiB from a best-effort publisher: above 5 KiB they '

@@ -119,3 +119,38 @@ def test_difference_with_an_undefined_share_says_why():
 def test_lengths_that_differ_are_refused():
     with pytest.raises(ShapeError, match=r'\(2,\), \(3,\)'):
         Scored(np.zeros(2), np.zeros(3, bool), np.zeros(3, int))
+
+
+def test_the_interval_of_a_calibration_error_holds_its_value_and_can_reach_0():
+    low = []
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        scores = generator.random(300)
+        found = intervals.measure_interval('ece', Scored.of(
+            scores, generator.random(300) < scores), repeats=200)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+        low.append(found.low)
+    # The true error is 0.
+    assert np.mean(np.array(low) == 0) > 0.4
+    gap = intervals.difference_of_shares(found, Interval(0.1, 0.05, 0.15))
+    assert gap.low < gap.value < gap.high
+
+
+def test_the_interval_of_a_calibration_error_covers_the_true_one_more_often_than_percentiles():
+    covered = np.zeros(2, int)
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        scores = generator.random(100)
+        # Each bin is too sure by 0.1, but those that this would take below 0.
+        sample = Scored.of(scores, generator.random(100) < np.clip(scores - 0.1, 0, 1))
+        drawn = intervals.draw(sample, {'ece': metrics.ece}, repeats=200)['ece']
+        for n, one in enumerate((
+                intervals.measure_interval('ece', sample, drawn=drawn),
+                intervals.percentile_interval(metrics.value_of(metrics.ece, sample), drawn))):
+            covered[n] += one.low <= 0.095 <= one.high
+    assert covered[0] >= 46 and covered[1] < 40
+
+
+def test_few_attempts_have_no_interval_of_a_calibration_error():
+    found = intervals.measure_interval('ece', Scored.of(np.full(9, 0.5), np.arange(9) < 3))
+    assert found.value == pytest.approx(1 / 6) and math.isnan(found.low) and found.why

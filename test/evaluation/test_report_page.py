@@ -355,7 +355,7 @@ def test_scores_of_one_moment_alone_make_no_curve_and_an_unknown_ood_score_is_ex
         bags.append(type(bag)(**{**vars(bag), 'attempts': tuple(attempts)}))
     write_report([made_up.make_evaluation(*bags)], tmp_path)
     page, _, _ = read(tmp_path)
-    assert 'too few attempts with scores over time' in page.text
+    assert 'too few attempts with scores over time: expected at least 5 of each' in page.text
     assert not any('against time' in image['alt'] for image in page.images)
     assert 'a live run was not scored again' in page.text
 

@@ -114,13 +114,13 @@ def test_curves_take_what_was_known_by_then_and_end_with_the_attempts():
     # Told apart from the decision on; failures end at 0.3 s, successes at 0.6 s.
     held = [_attempt(n, True, 0.6, [0.5, 0.5, *[0.8] * 7]) for n in range(5)]
     lost = [_attempt(n, False, 0.3, [0.5, 0.5, *[0.2] * 7]) for n in range(5, 10)]
-    since = early.since_decision([*held, *lost])
+    since = early.since_decision([*held, *lost], np.arange(10))
     by_time = dict(zip(np.round(since.times_s, 3), (one.value for one in since.auroc),
                        strict=True))
     assert by_time[-0.1] == 0.5
     assert by_time[0.0] == by_time[0.3] == 1
     assert max(by_time) == 0.3
-    left = early.to_outcome([*held, *lost])
+    left = early.to_outcome([*held, *lost], np.arange(10))
     by_lead = dict(zip(np.round(left.times_s, 3), (one.value for one in left.balanced_accuracy),
                        strict=True))
     assert by_lead[0.0] == by_lead[0.3] == 1
@@ -131,14 +131,47 @@ def test_curves_take_what_was_known_by_then_and_end_with_the_attempts():
 
 def test_curves_of_too_few_attempts_are_empty():
     few = [_attempt(n, n < 3, 0.5, [0.5] * 5) for n in range(6)]
-    assert len(early.since_decision(few).times_s) == 0
-    assert len(early.to_outcome([]).times_s) == 0
+    assert len(early.since_decision(few, np.arange(6)).times_s) == 0
+    assert len(early.to_outcome([], np.arange(0)).times_s) == 0
 
 
 def test_stale_and_unknown_scores_do_not_count():
     gone = [_attempt(n, n < 5, 2.0, [0.5, 0.6, *[math.nan] * 18]) for n in range(10)]
-    assert early.since_decision(gone).times_s.max() < 0.31
+    assert early.since_decision(gone, np.arange(10)).times_s.max() < 0.31
 
+
+@pytest.mark.parametrize('curve', [early.since_decision, early.to_outcome])
+def test_intervals_over_time_draw_episodes(curve):
+    generator = np.random.default_rng(0)
+    # Four attempts of each episode are alike.
+    success, scores = (np.repeat(x, 4) for x in (
+        np.arange(40) % 2 == 0, generator.normal(np.arange(40) % 2 == 0, 1.0)))
+    attempts = [_attempt(n, success[n], 0.5, [scores[n]] * 8) for n in range(160)]
+    together, apart = (curve(attempts, episodes).auroc[0] for episodes in (
+        np.arange(160) // 4, np.arange(160)))
+    assert together.value == apart.value
+    assert together.high - together.low > 1.5 * (apart.high - apart.low)
+
+
+@pytest.mark.parametrize('curve', [early.since_decision, early.to_outcome])
+def test_accuracy_over_time_is_at_the_threshold(curve):
+    attempts = [_attempt(n, n < 5, 0.5, [0.8 if n < 5 else 0.6] * 8) for n in range(10)]
+    for threshold, expected in ((0.5, 0.5), (0.7, 1.0)):
+        found = curve(attempts, np.arange(10), threshold)
+        assert {one.value for one in found.balanced_accuracy} == {expected}
+
+
+def test_a_summary_measures_over_time_by_its_episodes_and_threshold(made_up):
+    bag = made_up.make_bag('sim', 24)
+    # All overlap in time: one episode.
+    spread = [replace(x, start_ns=bag.attempts[0].start_ns) for x in bag.attempts]
+    for attempts, count in ((bag.attempts, 24), (tuple(spread), 1)):
+        one, = summarise(made_up.make_evaluation(replace(bag, attempts=attempts)), 'sim', 0.7,
+                         repeats=20).domains
+        assert one.counts.episodes == count
+        for found, curve in ((one.since_decision, early.since_decision),
+                             (one.to_outcome, early.to_outcome)):
+            assert repr(found) == repr(curve(attempts, one.pool.episodes, 0.7))
 
 def test_attempts_that_overlap_are_one_episode():
     spans = [(0, 10), (5, 12), (11, 15), (20, 30), (1, 2)]

@@ -81,3 +81,30 @@ def bench(harness, peer, tmp_path):
         one.process.stop()
         one.robot.close()
         assert 'Traceback' not in one.process.output(), one.process.output()
+
+
+@pytest.fixture(scope='module')
+def watcher(ros_domain):
+    """Return a watcher of the system, for a module's tests."""
+    from moss_perception.ros.monitor.watcher import SystemWatcher
+    with SystemWatcher() as watcher:
+        yield watcher
+
+
+@pytest.fixture(scope='module')
+def address(watcher):
+    """Return the address of a page that is served, such as 127.0.0.1:12345."""
+    from moss_perception.ros.monitor.access import Access
+    from page_viewer import served
+    with served(watcher, Access(port=0)) as address:
+        yield address
+
+
+@pytest.fixture
+def stage(harness, watcher):
+    """Return a system that is there only now: the page was opened before."""
+    from monitor_stage import Stage
+    peer = harness.Peer('grasp_predictor')
+    stage = Stage(peer)
+    yield stage
+    peer.close()

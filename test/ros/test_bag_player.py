@@ -313,6 +313,24 @@ def test_loop_begins_again_with_the_recorded_stamps_until_interrupted(
     assert peer.images()[:7] == [*wanted, *wanted, wanted[0]]
 
 
+@pytest.mark.parametrize(('count', 'rate', 'lock_step', 'pause_s'), [
+    (1, 1.0, False, 0.1), (1, 1.0, True, 0.1), (4, 2.0, False, 0.25)])
+def test_between_two_rounds_of_a_loop_the_last_image_has_its_time(
+        factory, make_bag, peer, start, tmp_path, count, rate, lock_step, pause_s):
+    entries = factory.camera_run(count, period_ns=500_000_000)
+    peer.listen('/image', Image)
+    if lock_step:
+        peer.answer()
+    log = tmp_path / 'timing.csv'
+    process = start(bag=make_bag(entries), loop=True, rate=rate, lock_step=lock_step,
+                    timing_log=log)
+    peer.wait(lambda: len(peer.images()) > 2 * count)
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 130
+    times = [int(line.split(',')[1]) / 1e9 for line in log.read_text().splitlines()[1:]]
+    assert all(times[n] - times[n - 1] > pause_s - 0.02 for n in (count, 2 * count))
+
+
 @pytest.mark.parametrize('waiting', ['for subscribers', 'for the next message', 'for an answer'])
 def test_an_interrupt_ends_every_kind_of_waiting(factory, make_bag, peer, start, waiting):
     entries = factory.camera_run(2, period_ns=60_000_000_000)

@@ -92,8 +92,10 @@ def test_the_source_of_images_waits_for_the_predictor_and_the_recorder(
 def test_what_another_predictor_said_is_not_played(tmp_path):
     sim, *_ = runs_of(tmp_path)
     excluded = sim['bag_player'].parameters['exclude_topics']
-    assert {'/diagnostics', '/grasp_predictor/grasp_scores',
+    assert {'/diagnostics', '/grasp_predictor/grasp_scores', '/grasp_predictor/grasp_markers',
             '/grasp_predictor/processed'} <= set(excluded)
+    # The executed grasps of the recording are evaluated.
+    assert '/selected_grasp' not in excluded
 
 
 def test_a_robots_topics_are_its_own(tmp_path, bag):

@@ -53,6 +53,14 @@ def test_foxglove_gets_topics_and_calls_services(harness, ros_domain):
             stage.gate.publish(String(data='selected'))
             data = receive(socket, lambda x: isinstance(x, bytes) and x[0] == _MESSAGE)
             assert deserialize_message(data[13:], String).data == 'selected'
+            # Who comes later gets what is latched, too.
+            with connect(f'ws://127.0.0.1:{bridge.port}',
+                         subprotocols=['foxglove.sdk.v1']) as other:
+                receive(other, lambda x: isinstance(x, dict) and x['op'] == 'advertise')
+                other.send(json.dumps({'op': 'subscribe', 'subscriptions': [
+                    {'id': 8, 'channelId': gate['id']}]}))
+                data = receive(other, lambda x: isinstance(x, bytes) and x[0] == _MESSAGE)
+                assert deserialize_message(data[13:], String).data == 'selected'
             enable = next(x for x in services if x['name'] == '/grasp_predictor/enable')
             response = harness.wait_for(lambda: call(socket, enable['id']), 20, 'an answer')
             assert response.success and stage.calls[-1] == 'pause'

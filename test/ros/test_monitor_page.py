@@ -1,64 +1,19 @@
-"""The page of moss monitor: over a real middleware, by WebSocket, and in a real browser."""
+"""The page of moss monitor: over a real middleware, by WebSocket."""
 
-from contextlib import contextmanager
 import json
-import math
-import shutil
-import threading
 import time
 import urllib.error
 import urllib.request
 
-from monitor_stage import Stage
-from moss_perception.ros.common.conversions import STALE, WARN
-from moss_perception.ros.monitor.access import Access, LOOPBACK
-from moss_perception.ros.monitor.watcher import SystemWatcher
+from moss_perception.core.errors import MossError
+from moss_perception.ros.monitor.access import Access
 import pytest
 
 pytest.importorskip('uvicorn', reason='the page needs uvicorn and starlette')
-from moss_perception.ros.monitor.server import make_server
-from page_viewer import state_of, viewer
-from websockets.exceptions import ConnectionClosed
+from page_viewer import served, state_of, TOKEN, viewer
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 pytestmark = pytest.mark.timeout(180)
-TOKEN = 'a-secret-of-some-length'
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
-
-
-@contextmanager
-def served(watcher, access):
-    """Serve the page from a thread; yields its address, such as 127.0.0.1:12345."""
-    server = make_server(watcher, access)
-    with access.listen() as listening:
-        thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]})
-        thread.start()
-        try:
-            yield f'{LOOPBACK}:{listening.getsockname()[1]}'
-        finally:
-            server.should_exit = True
-            thread.join(10)
-            assert not thread.is_alive()
-
-
-@pytest.fixture(scope='module')
-def watcher(ros_domain):
-    with SystemWatcher() as watcher:
-        yield watcher
-
-
-@pytest.fixture(scope='module')
-def address(watcher):
-    with served(watcher, Access(port=0)) as address:
-        yield address
-
-
-@pytest.fixture
-def stage(harness, watcher):
-    """Return a system that is there only now: the page was opened before."""
-    peer = harness.Peer('grasp_predictor')
-    stage = Stage(peer)
-    yield stage
-    peer.close()
 
 
 def keep(stage, harness, condition, **frame):
@@ -180,6 +135,34 @@ def test_pages_of_others_and_foreign_names_are_refused(address):
     assert get(address, '/../state.py')[0] == 404
 
 
+@pytest.mark.parametrize(('host', 'asked', 'known'), [
+    ('::1', '[::1]:8470', True), ('::1', '[::1]', True), ('0:0:0:0:0:0:0:1', '[::1]:8470', True),
+    ('::1', 'localhost:8470', True), ('127.0.0.1', 'LocalHost:8470', True),
+    ('127.0.0.2', '127.0.0.2:8470', True), ('::1', '[::2]:8470', False),
+    ('::1', 'evil.example:8470', False), ('127.0.0.1', 'localhost.evil.example', False),
+    ('127.0.0.1', '[::1].evil.example', False), ('127.0.0.1', 'x@127.0.0.1:8470', False),
+    ('127.0.0.1', '[', False), ('127.0.0.1', '', False)])
+def test_the_page_is_asked_for_by_its_own_names_only(host, asked, known):
+    assert Access(host).is_asked_for(asked) == known
+    assert Access(host, token=TOKEN).is_asked_for(asked)
+
+
+def test_the_page_on_an_ipv6_address(watcher):
+    access = Access('::1', port=0)
+    try:
+        access.listen().close()
+    except MossError as error:
+        pytest.skip(f'no IPv6 here: {error}')
+    with served(watcher, access) as address:
+        assert address.startswith('[::1]:') and get(address, '/')[0] == 200
+        status, said = get(address, '/', Host='evil.example')
+        assert status == 400 and said.startswith("Host 'evil.example' is not a name of this page")
+        with viewer(address, Origin=f'http://{address}') as socket:
+            assert state_of(socket)
+        with pytest.raises(InvalidStatus, match='400'), viewer(address, Host='evil.example'):
+            pass
+
+
 def test_with_a_token_only_who_knows_it_is_let_in(watcher):
     with served(watcher, Access(port=0, token=TOKEN)) as address:
         assert closed(address) == closed(address, 'another one') == 4401
@@ -188,122 +171,3 @@ def test_with_a_token_only_who_knows_it_is_let_in(watcher):
         assert get(address, '/state')[0] == 401
         status, text = get(address, '/state', Authorization=f'Bearer {TOKEN}')
         assert status == 200 and json.loads(text)['predictor'] == '/grasp_predictor'
-
-
-@pytest.fixture(scope='module')
-def browser():
-    api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip('there is no Chromium: apt-get install chromium')
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=[
-            '--no-sandbox', '--disable-gpu'])
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def page_of(browser, url, width=1280):
-    page = browser.new_page(viewport={'width': width, 'height': 900})
-    page.errors = []
-    page.on('pageerror', lambda error: page.errors.append(str(error)))
-    page.goto(url)
-    try:
-        yield page
-    finally:
-        page.close()
-
-
-def wait(page, script, stage=None, timeout_s=30.0):
-    """Wait until a script is true in the page, while the stage plays."""
-    end = time.monotonic() + timeout_s
-    while not page.evaluate(script):
-        assert time.monotonic() < end, f'{script}\n{page.inner_text("body")}'
-        if stage is not None:
-            stage.diagnose()
-            stage.frame()
-        page.wait_for_timeout(50)
-
-
-PIXEL = """([x, y]) => { const c = document.getElementById('picture');
-  return [...c.getContext('2d').getImageData(x * c.width, y * c.height, 1, 1).data]; }"""
-
-
-def test_the_page_in_a_browser(address, browser, stage, tmp_path):
-    stage.add_recorder()
-    with page_of(browser, f'http://{address}/', 1280) as page:
-        wait(page, "document.body.dataset.phase === 'present'"
-                   " && document.getElementById('selected').textContent.includes('no. 1')", stage)
-        stage.attempt(7)
-        wait(page, "document.getElementById('attempts').innerText.includes('held')", stage)
-        wait(page, "document.getElementById('best').textContent === '0.90 ± 0.05'", stage)
-        assert 'in distribution (OOD score 0.62)' in page.inner_text('#ood')
-        assert page.locator('#candidates tbody tr').count() == 3
-        # The middle of the selected gripper is drawn over the picture.
-        wait(page, f'({PIXEL})([0.5, 0.5]).slice(0, 3).join() !== "0,0,0"', stage)
-        wait(page, "!document.querySelector('[data-do=start]').disabled", stage)
-        page.click('[data-do=reset]')
-        wait(page, "document.getElementById('answer').textContent.includes('forgotten')", stage)
-        page.click('#pause')
-        wait(page, "document.getElementById('pause').textContent === 'Resume'", stage)
-        page.click('[data-do=start]')
-        wait(page, "!document.querySelector('[data-do=succeed]').disabled", stage)
-        page.screenshot(path=tmp_path / 'wide.png')
-        assert page.errors == []
-
-
-def test_the_page_reads_on_a_phone_and_says_when_the_images_are_out(address, browser, stage):
-    with page_of(browser, f'http://{address}/', 390) as page:
-        end = time.monotonic() + 30
-        while page.get_attribute('#ood', 'data-out') != 'yes' and time.monotonic() < end:
-            stage.diagnose(WARN, 'out of distribution', out_of_distribution='yes', ood_score=2.1)
-            stage.frame()
-            page.wait_for_timeout(50)
-        assert 'OUT OF DISTRIBUTION' in page.inner_text('#ood')
-        assert page.get_attribute('#status', 'data-level') == 'warn'
-        words = '3 candidates, none scored: 3 outside image'
-        while page.inner_text('#best') != words and time.monotonic() < end:
-            stage.diagnose()
-            stage.frame(scores=[math.nan] * 3)
-            page.wait_for_timeout(50)
-        assert page.inner_text('#best') == words
-        # Nothing is wider than the screen.
-        assert page.evaluate('document.documentElement.scrollWidth') <= 390
-        assert page.errors == []
-
-
-def test_hostile_names_are_text_in_the_page(address, browser, stage):
-    name = '<img src=x onerror="document.title=\'owned\'">'
-    with page_of(browser, f'http://{address}/') as page:
-        wait(page, "document.body.dataset.phase === 'present'", stage)
-        stage.attempt(1, object=name)
-        stage.diagnose(STALE, name, topic=name)
-        wait(page, "document.getElementById('attempts').textContent.includes('onerror')")
-        assert page.locator('main img').count() == 0 and 'owned' not in page.title()
-
-
-def test_the_page_survives_the_end_of_monitor_and_of_the_node(watcher, browser, stage):
-    port = 0
-    with served(watcher, Access(port=0)) as address:
-        port = int(address.rpartition(':')[2])
-        page = browser.new_page()
-        page.goto(f'http://{address}/')
-        wait(page, "document.body.dataset.phase === 'present'", stage)
-        # The node falls silent.
-        wait(page, "document.getElementById('message').textContent.includes('said nothing')")
-        wait(page, "document.body.dataset.phase === 'present'", stage)
-    wait(page, "document.getElementById('message').textContent.includes('Trying again')")
-    with served(watcher, Access(port=port)):
-        wait(page, "document.body.dataset.phase === 'present'", stage)
-    page.close()
-
-
-def test_the_page_without_its_token_says_so(watcher, browser):
-    with served(watcher, Access(port=0, token=TOKEN)) as address:
-        with page_of(browser, f'http://{address}/') as page:
-            wait(page, "document.getElementById('message').textContent.includes('its token')")
-        with page_of(browser, f'http://{address}/#token={TOKEN}') as page:
-            wait(page, "document.getElementById('link').textContent.includes('live')")
-            # What others could read over your shoulder or in the history.
-            assert TOKEN not in page.url

@@ -7,9 +7,10 @@ from moss_perception.core.text import clean
 from moss_perception.data.outcomes import Outcome
 from moss_perception.ros.monitor.lines import line_of, LineLog
 from moss_perception.ros.monitor.state import HISTORY_S, Shown, shown_row, SystemState
-from moss_perception.ros.monitor.terminal import print_screen, sparkline
+from moss_perception.ros.monitor.terminal import print_screen, screen, sparkline
 import numpy as np
 import pytest
+from rich.console import Console
 
 FINGERS = np.array([[0.4, 0.5], [0.6, 0.5]])
 VALUES = {'state': 'active', 'window_fill': '16/16', 'frames': '100', 'rate_hz': '30.0',
@@ -94,6 +95,11 @@ def test_a_new_start_and_ood_become_events(state):
     assert texts(state) == ['the images are out of distribution: do not trust the scores',
                             'the predictor has started anew']
     assert state.history()['time'] == []
+    # The scores were those of the earlier run.
+    snapshot = state.snapshot()
+    assert (snapshot['candidates'], snapshot['best'], snapshot['scored']) == ([], None, None)
+    assert state.shown_stamp_ns == 0 and not snapshot['old']
+    assert line_of(snapshot) == 'running'
 
 
 def test_an_outcome_has_the_score_of_the_executed_grasp_at_its_decision(state, clock):
@@ -180,8 +186,8 @@ def test_the_console_says_something_when_something_changes(state, clock):
     watched = Watched(state)
     log = LineLog(watched, clock)
     state.diagnose(0, 'running', VALUES)
-    state.scores(shown(5, selected=1))
     for _ in range(5):
+        state.scores(shown(5, selected=1))
         log.tick()
         clock.now_s += 1
         state.diagnose(0, 'running', VALUES)
@@ -196,6 +202,57 @@ def test_the_console_says_something_when_something_changes(state, clock):
     clock.now_s += 60
     log.tick()
     assert 'has said nothing for 6' in watched.lines[3]
+
+
+def test_old_scores_are_not_said(state, clock):
+    state.diagnose(0, 'running', VALUES)
+    state.scores(shown(5, selected=1))
+    clock.now_s += 2
+    assert not state.snapshot()['old'] and 'best 1' in line_of(state.snapshot())
+    clock.now_s += 298
+    state.gate('stale')
+    state.diagnose(3, 'no frame on /image for 300.0 s', VALUES)
+    assert state.snapshot()['old']
+    assert line_of(state.snapshot()) == (
+        'no scores for 300 s | gate stale | no frame on /image for 300.0 s')
+    text = screen_of(state)
+    assert 'no scores for 300 s' in text and 'stale' in text
+    assert '0.90' not in text and 'best,' not in text and 'selected' not in text
+    # Why, is said also where nothing is wrong.
+    state.diagnose(0, 'window filling: 3 of 16 samples', VALUES)
+    assert line_of(state.snapshot()).endswith(' | window filling: 3 of 16 samples')
+    state.scores(shown(6))
+    assert 'best 1' in line_of(state.snapshot()) and '0.90' in screen_of(state)
+
+
+def test_the_console_says_once_that_the_scores_are_old(state, clock):
+    watched = Watched(state)
+    log = LineLog(watched, clock)
+    state.scores(shown(5, selected=1))
+    for _ in range(6):
+        state.diagnose(0, 'paused by ~/enable', {**VALUES, 'paused': 'yes'})
+        log.tick()
+        clock.now_s += 1
+    assert watched.lines == ['best 1: 0.90 ± 0.05 | selected 1 | paused by ~/enable',
+                             'no scores for 3 s | paused by ~/enable']
+
+
+def test_ok_is_green_in_the_terminal_only_while_scores_come(state, clock):
+    def colour():
+        console = Console(width=80, force_terminal=True, color_system='standard', no_color=False)
+        with console.capture() as shown_text:
+            console.print(screen(state))
+        line = next(x for x in shown_text.get().splitlines() if 'OK' in x)
+        return line[:line.index('OK')].rpartition('\x1b[')[2]
+
+    state.diagnose(0, 'running', VALUES)
+    state.scores(shown())
+    assert colour() == '32m'
+    state.diagnose(0, 'paused by ~/enable', {**VALUES, 'paused': 'yes'})
+    assert colour() == '90m'
+    clock.now_s += 3
+    state.diagnose(0, 'window filling: 3 of 16 samples', VALUES)
+    assert colour() == '90m'
 
 
 def test_a_line_says_ood_and_pause(state):

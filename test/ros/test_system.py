@@ -1,9 +1,11 @@
 """The description of the grasp system, compared with expected processes."""
 
+from importlib import import_module
 from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
+from moss_perception.ros.system.feeds import own_topics
 from moss_perception.ros.system.grasp import GRASP_ARGUMENTS, grasp_system
 from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER, WATCHER
 import pytest
@@ -60,16 +62,37 @@ def test_a_bag_is_a_job_and_brings_its_clock(bag):
     assert player.parameters == {
         'bag': bag, 'rate': 2.5, 'lock_step': True, 'publish_clock': True,
         'processed_topic': '/robot_1/grasp_predictor/processed',
-        'wait_for_subscribers': ['/image'], 'exclude_topics': ['/robot_1/selected_grasp']}
+        'wait_for_subscribers': ['/image'], 'exclude_topics': own_topics('/robot_1', True)}
     assert processes['grasp_predictor'].parameters['use_sim_time'] is True
     assert processes['grasp_gate'].parameters['use_sim_time'] is True
     assert all(process.namespace == '/robot_1' for process in processes.values())
 
 
+@pytest.fixture
+def outputs(monkeypatch):
+    """Return the topics that a node publishes, as the documentation lists them."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / 'docs' / 'generate'))
+    topics = import_module('topics')
+    return lambda node: {
+        name.replace('~', node) for name, (direction, _) in topics.REMARKS[node].items()
+        if direction == topics.OUT}
+
+
+def test_what_predictor_and_gate_said_during_the_recording_is_not_played(bag, outputs):
+    for namespace in ('', '/arm'):
+        player = by_name(bag=bag, namespace=namespace, image_topic='/image')['bag_player']
+        wanted = {name if name.startswith('/') else f'{namespace}/{name}'
+                  for node in ('grasp_predictor', 'grasp_gate') for name in outputs(node)}
+        assert wanted <= set(player.parameters['exclude_topics'])
+        assert '/image' not in player.parameters['exclude_topics']
+
+
 def test_without_gate_the_recorded_selection_is_played(bag):
     processes = by_name(bag=bag, gate='false')
     assert 'grasp_gate' not in processes
-    assert 'exclude_topics' not in processes['bag_player'].parameters
+    excluded = processes['bag_player'].parameters['exclude_topics']
+    assert '/grasp_predictor/grasp_scores' in excluded and '/diagnostics' in excluded
+    assert not {'/selected_grasp', '/grasp_gate/state', '/grasp_gate/processed'} & set(excluded)
 
 
 def test_use_sim_time_can_be_refused_with_a_bag(bag):
@@ -83,8 +106,10 @@ def test_a_simulated_cell_is_a_job_that_brings_camera_and_clock():
                         sim_domain='shifted', sim_seed='7', sim_cell='full')
     cell = processes['sim_cell']
     assert cell.role == JOB
-    assert cell.parameters == {'publish_clock': True, 'compressed': True, 'cell': 'full',
-                               'domain': 'shifted', 'attempts': 3, 'seed': 7}
+    assert cell.parameters == {
+        'publish_clock': True, 'compressed': True, 'cell': 'full', 'domain': 'shifted',
+        'attempts': 3, 'seed': 7, 'processed_topic': '/arm/grasp_predictor/processed',
+        'decided_topic': '/arm/grasp_gate/processed'}
     assert cell.remappings == (('image', '/arm/color'),)
     assert processes['grasp_predictor'].parameters == {
         'use_sim_time': True, 'image_transport': 'compressed'}
@@ -94,9 +119,31 @@ def test_a_simulated_cell_is_a_job_that_brings_camera_and_clock():
 
 def test_what_is_not_said_of_the_simulated_cell_is_left_to_the_parameter_files():
     cell = by_name(sim='true', image_transport='raw', use_sim_time='false')['sim_cell']
-    assert cell.parameters == {'publish_clock': False, 'compressed': False}
+    assert cell.parameters == {
+        'publish_clock': False, 'compressed': False,
+        'processed_topic': '/grasp_predictor/processed',
+        'decided_topic': '/grasp_gate/processed'}
     assert cell.parameter_files == (CONFIG,)
     assert 'sim_cell' not in by_name()
+
+
+@pytest.mark.parametrize('gate, decided', [('true', '/arm/grasp_gate/processed'), ('false', '')])
+def test_a_simulated_cell_in_lock_step_waits_for_the_nodes_that_there_are(gate, decided):
+    cell = by_name(sim='true', lock_step='true', gate=gate, namespace='arm')['sim_cell'].parameters
+    assert (cell['lock_step'], cell['real_time']) == (True, False)
+    assert cell['processed_topic'] == '/arm/grasp_predictor/processed'
+    assert cell['decided_topic'] == decided
+
+
+@pytest.mark.parametrize('values, line', [
+    ({'lock_step': 'true'}, "'lock_step' is 'true': expected bag or sim:=true as well"),
+    ({'robots': 'left,right', 'lock_step': 'true'}, "'lock_step' is 'true': expected bag or sim"),
+    ({'bag_rate': '2'}, "'bag_rate' is '2': expected 1.0 without a recording"),
+    ({'bag_rate': '2', 'sim': 'true'}, "'bag_rate' is '2': expected 1.0 without a recording")])
+def test_a_pace_that_nothing_keeps_is_refused(values, line):
+    with pytest.raises(ConfigError, match=line):
+        grasp_system(values)
+    assert grasp_system({'bag_rate': '1'})
 
 
 def test_a_recording_and_a_simulated_cell_exclude_each_other(tmp_path):

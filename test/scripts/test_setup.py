@@ -183,3 +183,36 @@ def test_a_build_leaves_no_module_of_an_older_version(machine):
     assert done.returncode == 0, done.stdout + done.stderr
     assert not [folder for folder in gone if folder.exists()]
     assert (root / 'install/moss_build.stamp').exists()
+
+
+def test_of_two_builds_at_a_time_the_second_waits_and_finds_it_built(machine):
+    root = machine / 'root'
+    (root / 'log').mkdir()
+    (root / 'install').mkdir()
+    # The build takes a second, in which the other one would begin too.
+    put(machine, 'python', f'echo built >>{root}/builds; sleep 1; touch {root}/install/setup.bash')
+    (machine / 'bin' / 'sleep').symlink_to(shutil.which('sleep'))
+    command = [shutil.which('bash'), '-euc', f'. {root}/scripts/lib.sh; moss_build']
+    environment = {'PATH': str(machine / 'bin'), 'HOME': str(machine)}
+    both = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert (root / 'builds').read_text() == 'built\n'
+
+
+@pytest.mark.parametrize('system', ['grasp', 'record', 'eval'])
+def test_every_system_of_moss_run_can_be_run(machine, system):
+    root = machine / 'root'
+    moss = root / 'install/moss_perception/lib/moss_perception/moss'
+    moss.parent.mkdir(parents=True)
+    moss.write_text('#!/bin/sh\necho "$*"\n')
+    moss.chmod(0o755)
+    script = root / 'scripts' / 'lib.sh'
+    script.write_text(f'{script.read_text()}\nmoss_setup() {{ :; }}; moss_build() {{ :; }}\n')
+    run = [shutil.which('bash'), root / 'scripts' / 'run.sh']
+    environment = {'PATH': str(machine / 'bin'), 'HOME': str(machine)}
+    done = subprocess.run([*run, system, 'out:=x'], env=environment, timeout=60,
+                          capture_output=True, text=True)
+    assert done.stdout == f'run {system} out:=x\n', done.stderr
+    assert_one_line(subprocess.run([*run, 'walk'], env=environment, timeout=60,
+                                   capture_output=True, text=True),
+                    "unknown system 'walk': expected scripts/run.sh grasp|record|eval")

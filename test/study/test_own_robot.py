@@ -1,5 +1,6 @@
 """The curve of attempts of one's own robot, on a small scale, with the real nodes."""
 
+from dataclasses import replace
 import json
 from pathlib import Path
 import shlex
@@ -8,17 +9,25 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.scenes import load_scenes
+from moss_perception.data.shards import write_shard
+from moss_perception.evaluation.scene_scores import score_scenes
+from moss_perception.models.base import build
+from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import read_header
+from moss_perception.runtime.predictor import Predictor
+from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.simulation.cell_file import read_cell
 from moss_perception.training.settings import read_settings
+import numpy as np
 import programs
 import pytest
+from spots import MATRIX, scene, TINY
 
 from study.own_robot import plan as plans
 from study.own_robot.__main__ import build_parser, main, read_plan
 from study.own_robot.figures import plot, tables
 from study.own_robot.plan import estimate, Plan, Sizes, SMALL, Training
-from study.own_robot.stages import chosen_samples
+from study.own_robot.stages import chosen_samples, evaluate, score_file
 from study.pages import blocks, fill
 
 STUDY = Path(__file__).resolve().parents[2] / 'study'
@@ -84,6 +93,19 @@ def test_the_robot_is_a_cell_that_its_owner_knows_but_for_friction_and_force(tmp
     assert robot.gripper.half_opening_m != table.gripper.half_opening_m
     assert robot.gripper.friction != own.gripper.friction
     assert robot.gripper.force_n != own.gripper.force_n
+
+
+def test_models_score_the_new_scenes_as_their_engines_do(tmp_path, monkeypatch):
+    config = replace(TINY, temperature=2.0)
+    save_checkpoint(tmp_path / 'warm.safetensors', build(config).eval(), {})
+    scenes = [scene(n) for n in range(3)]
+    write_shard(tmp_path / 'scenes' / 'test' / 'scenes_00000000.npz', scenes, MATRIX)
+    monkeypatch.setattr(Plan, 'trainings', lambda self: [])
+    plan = Plan(tmp_path, initial=str(tmp_path / 'warm.safetensors'))
+    evaluate(plan)
+    engine = TorchEngine(load_checkpoint(tmp_path / 'warm.safetensors'), threads=1)
+    np.testing.assert_allclose(np.load(score_file(plan, plans.SHIPPED)),
+                               score_scenes(Predictor(engine), scenes), atol=1e-5)
 
 
 def test_more_attempts_include_the_fewer_of_the_same_seed():

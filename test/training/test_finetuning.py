@@ -13,7 +13,7 @@ from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import read_header
 from moss_perception.training.derive import same_layers, start_from
-from moss_perception.training.results import count_seen
+from moss_perception.training.results import count_seen, ranges_of
 from moss_perception.training.settings import read_settings, Settings
 import numpy as np
 import pytest
@@ -84,6 +84,19 @@ def test_scenes_that_a_checkpoint_has_seen_are_counted_as_each_version_names_the
     assert count_seen(str(path), samples) == expected
 
 
+def test_seeds_between_two_sets_are_not_noted_as_trained_on():
+    one = scene(0)
+    sets = {'sim': [*range(20), *range(25, 40)], 'more': range(50, 60), 'next': range(60, 70),
+            'within': range(30, 35)}
+    samples = [replace(one, seed=seed) for seeds in sets.values() for seed in seeds]
+    names = [name for name, seeds in sets.items() for _ in seeds]
+    # Scenes 20 to 24 were skipped.
+    assert ranges_of([*samples, recorded(3)], [*names, 'mine']) == [[0, 39], [50, 69]]
+    by_domain = [replace(one, seed=seed, domain=f'domain {seed // 50}') for seed in (1, 9, 51, 60)]
+    assert ranges_of(by_domain) == [[1, 9], [51, 60]]
+    assert ranges_of([recorded(3)]) == []
+
+
 def test_a_whole_set_is_held_out_and_all_others_are_trained_on(
         initial, sets, tmp_path, caplog, capsys):
     write_samples(tmp_path / 'friday' / 'samples_00000000.npz',
@@ -124,6 +137,7 @@ def test_the_notes_say_what_was_mixed_and_held_out(tuned):
     assert [(one['name'], one['count'], one['weight']) for one in notes['sets']] == [
         ('mine', 24, 2.0), ('sim', 20, 0.2)]
     assert (notes['held_out'], notes['held_out_by']) == (6, 'day')
+    assert notes['seeds'] == [[100, 119]]
     recipe = read_settings(share_directory() / 'config' / 'finetune.yaml').recipe()
     assert notes['recipe']['learning_rate'] == recipe.learning_rate
     assert notes['recipe']['epochs'] == 1

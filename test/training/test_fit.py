@@ -4,11 +4,15 @@ from dataclasses import replace
 
 from moss_perception.core.errors import CheckpointError, ConfigError, DataError
 from moss_perception.data.schema import Attempt, Sample
+from moss_perception.evaluation.scene_scores import score_scenes
 from moss_perception.models.base import build
-from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import graphs_beside, is_sealed, read_header, verify
+from moss_perception.runtime.predictor import Predictor
+from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.fit import fit, Plan
+from moss_perception.training.results import score_before
 from moss_perception.training.settings import Recipe, Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
@@ -174,3 +178,14 @@ def test_all_clips_of_a_sample_have_the_same_bagging_weights(tmp_path, monitor):
     trainer._train_epoch(clips, 0)
     assert sorted(seen) == sorted([0, 1, 2, 3, *(clips.sample_index(index)
                                                 for index in range(4, len(clips)))])
+
+
+def test_held_out_scores_of_a_checkpoint_are_those_of_its_engine(tmp_path):
+    config = replace(TINY, temperature=2.0)
+    save_checkpoint(tmp_path / 'warm.safetensors', build(config).eval(), {})
+    scenes = [scene(n) for n in range(3)]
+    found = score_before(str(tmp_path / 'warm.safetensors'), GraspClips(scenes, config), 2, 'cpu')
+    engine = TorchEngine(load_checkpoint(tmp_path / 'warm.safetensors'), threads=1)
+    expected = score_scenes(Predictor(engine), scenes)
+    assert expected.std() > 1e-4
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.training.holding_out import held_out
+from moss_perception.training.holding_out import check_apart, held_out, scene_numbers
 import numpy as np
 import pytest
 from spots import scene
@@ -72,3 +72,41 @@ def test_groups_of_one_sample_are_reported(caplog):
 def test_a_group_that_cannot_be_held_out_is_refused(days, group, message):
     with pytest.raises(ConfigError, match=message):
         held_out(samples(days), group)
+
+
+def in_two_domains(sim, randomised):
+    one = scene(0)
+    return [replace(one, seed=seed, domain=domain) for domain, seeds in (
+        ('sim', sim), ('randomised', randomised)) for seed in seeds]
+
+
+def test_a_scene_is_held_out_in_every_domain():
+    # Some scenes of one domain were skipped, so its seeds are not in step with the other's.
+    both = in_two_domains([n for n in range(100) if n not in (7, 31)], range(100))
+    mask = held_out(both)
+    held = {one.seed for one, out in zip(both, mask, strict=True) if out}
+    assert not held & {one.seed for one, out in zip(both, mask, strict=True) if not out}
+    assert len(held) == 10 and mask.sum() == 20
+    # The same seed of another cell or split, and samples without one, are other scenes.
+    others = [replace(one, cell='table' if n % 2 else '', split='held_out' if n % 4 > 1 else '')
+              for n, one in enumerate(both[:4])]
+    alike = [replace(one, seed=5) for one in others]
+    assert scene_numbers([*alike, *alike, *(replace(one, seed=None) for one in alike)]).tolist() \
+        == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_groups_hold_out_the_same_scene_elsewhere():
+    days = [f'day {n // 5}' for n in range(50)]
+    mask = held_out([*samples(days), *samples([''] * 50)], 'day')
+    assert mask.sum() == 10 and np.array_equal(mask[:50], mask[50:])
+
+
+def test_a_set_to_hold_out_has_other_seeds_than_those_to_train_on():
+    twins = in_two_domains(range(4), range(3, 6))
+    # Another domain looks different.
+    twins[4:] = [replace(one, jpegs=(b'look', *one.jpegs[:-1], b'look')) for one in twins[4:]]
+    with pytest.raises(ConfigError, match='1 scenes of --hold-out have the seed of one in --data, '
+                                          'such as scene 3: expected other seeds'):
+        check_apart(twins, [False] * 4 + [True] * 3)
+    check_apart([replace(one, seed=None) for one in twins], [False] * 4 + [True] * 3)
+    check_apart(twins[:3] + twins[4:], [False] * 3 + [True] * 3)

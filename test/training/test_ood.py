@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import cv2
 from moss_perception.cli.main import main as moss
-from moss_perception.core.errors import ConfigError
-from moss_perception.data.schema import Sample
+from moss_perception.core.errors import ConfigError, ShapeError
+from moss_perception.data.schema import Attempt, PERIOD_NS, Sample
 from moss_perception.data.shards import write_shard
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
@@ -15,6 +15,7 @@ from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import read_header
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.runtime.engine import load_engine
+from moss_perception.runtime.ood import cross_fit_distribution
 from moss_perception.training.holding_out import split
 from moss_perception.training.ood import describe_scenes, learn_distribution
 import numpy as np
@@ -69,6 +70,9 @@ def test_the_limit_is_set_on_what_training_held_out():
 def test_too_few_scenes_are_refused():
     with pytest.raises(ConfigError, match='expected at least 40'):
         learn_distribution(Eyes(), *split([scene(n) for n in range(39)]))
+    with pytest.raises(ConfigError, match='44 samples show 4 different scenes, which are too few'):
+        learn_distribution(Eyes(), *split([replace(scene(n), domain=f'domain {m}')
+                                           for n in range(4) for m in range(11)]))
 
 
 def test_few_held_out_scenes_are_replaced_by_cross_validation():
@@ -115,3 +119,31 @@ def test_the_distribution_is_that_of_one_domain_if_it_is_named(tmp_path):
         flagged[domain] = np.mean(found > 1)
         assert read_header(out)[1]['lineage'][0].get('domain', '') == domain
     assert flagged[''] < 0.3 and flagged['sim'] == 1
+
+
+def test_cross_validation_keeps_both_samples_of_a_scene_together():
+    generator = np.random.default_rng(0)
+    alike = generator.standard_normal((43, 40)) @ generator.standard_normal((40, 230))
+    features = np.concatenate([alike, alike + 0.3 * generator.standard_normal(alike.shape)])
+    groups = np.tile(np.arange(43), 2)
+    by_group = cross_fit_distribution(features, groups).limit[0]
+    # A fit to the other one of each pair knows it already.
+    assert by_group > 1.5 * cross_fit_distribution(features).limit[0]
+    order = np.argsort(groups, kind='stable')
+    assert cross_fit_distribution(features[order], groups[order]).limit[0] == pytest.approx(
+        by_group, rel=1e-4)
+    with pytest.raises(ShapeError, match='expected at least 5 groups of samples to cross-validate'
+                                         ', got 4'):
+        cross_fit_distribution(features, groups % 4)
+
+
+@pytest.mark.parametrize('changes', [{}, {'seed': None}])
+def test_moments_of_attempts_are_of_the_fold_of_their_scenes(monkeypatch, changes):
+    told = []
+    monkeypatch.setattr('moss_perception.training.ood.cross_fit_distribution',
+                        lambda features, groups: told.append((len(features), groups.tolist())))
+    scenes = [scene(n) for n in range(41)]
+    filmed = [replace(one, attempt=Attempt(0, True, one.jpegs[:3], one.times_ns[-1] + np.arange(
+        1, 4) * PERIOD_NS), **changes) for one in scenes[1:]]
+    learn_distribution(Eyes(), [scenes[0], *filmed], [], watched=True)
+    assert told == [(81, [*range(41), *range(1, 41)])]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.models.base import model_type
 from moss_perception.training.augmentation import frames_at
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.decoding import decode_clips
@@ -54,6 +55,14 @@ def test_rates_are_drawn_by_epoch_and_index():
 def test_rates_need_time_inputs_and_the_networks_rate(config, rates):
     with pytest.raises(ConfigError, match='expected a network with time inputs, and rates up to'):
         GraspClips([scene(0)], config, rates=rates)
+
+
+def test_rates_need_a_network_that_sees_its_whole_window():
+    config = model_type('last_grasp').Config(
+        image_size=32, time_inputs=True, lead_times_s=(0.5, 0.9), default_lead_time_s=0.7)
+    with pytest.raises(ConfigError, match=r"rates=\[5.0, 10.0\] is not allowed with the model "
+                                          "'last_grasp', which sees 1 of the 16 frames"):
+        GraspClips([scene(0)], config, rates=(5.0, 10.0))
 
 
 @pytest.mark.parametrize('rates', [(10.0, 5.0), (0.0, 5.0), (-1.0, 5.0)])

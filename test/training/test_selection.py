@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.data.schema import Attempt
 from moss_perception.training.selection import count_calibrations, SampleSet, select
 from moss_perception.training.settings import Settings
 import numpy as np
 import pytest
-from spots import scene
+from spots import MATRIX, scene
 
 
 @pytest.fixture(scope='module')
@@ -62,3 +63,18 @@ def test_sets_keep_their_weights_when_samples_are_left_out(samples):
     part = found.where(np.arange(24) == 2)
     assert (part.names, part.weights, len(part.samples)) == (['mine'], [3.0], 1)
     assert part.digest() != found.digest()
+
+
+@pytest.mark.parametrize('change', [
+    {'jpegs': None}, {'track': np.zeros((2, 3), np.float32)}, {'lead_time_s': 0.8},
+    {'matrix': 2 * MATRIX}, {'object_mask': np.ones((32, 48), bool)}, {'groups': {'day': 'b'}},
+    {'stamps_ns': np.arange(18) * 90_000_000}, {'seed': 7}, {'attempt': Attempt(1, True)}])
+def test_changed_samples_are_noticed(samples, change):
+    first, *others = samples
+    if 'jpegs' in change:
+        # As long as before.
+        change = {'jpegs': (first.jpegs[0][::-1], *first.jpegs[1:])}
+    before, after = (select(Settings(), [one, *others]) for one in (
+        first, replace(first, **change)))
+    assert before.digest() == select(Settings(), [replace(first), *others]).digest()
+    assert after.digest() != before.digest()

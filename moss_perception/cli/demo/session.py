@@ -15,7 +15,7 @@ from moss_perception.core.files import OutputFolder
 from moss_perception.core.resources import model_path, share_directory
 from moss_perception.core.text import one_line
 from moss_perception.models.manifest import read_header
-from moss_perception.ros.monitor.access import Access, PORT
+from moss_perception.ros.monitor.access import Access, PORT, TOKEN_VARIABLE
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -94,9 +94,14 @@ def run_demo(options: argparse.Namespace) -> int:
     if options.watch:
         options.rate = options.rate or 1.0
         # Before anything starts: the page is a process of its own.
-        Access(port=options.watch).listen().close()
+        _page(options.watch).listen().close()
     _show(options)
     return 0
+
+
+def _page(port: int) -> Access:
+    """Return the address of the page, whose process takes its token from the same variable."""
+    return Access(port=port, token=os.environ.get(TOKEN_VARIABLE, ''))
 
 
 def _end(number: int, _: object) -> None:
@@ -127,7 +132,7 @@ def _show(options: argparse.Namespace) -> None:
               f'{one_line(source.image_topic)}, '
               f'{len(source.attempts)} attempts, {settings.pace}; starting the nodes', flush=True)
         if options.watch:
-            print(f'watch it on {Access().url(options.watch)}', flush=True)
+            print(f'watch it on {_page(options.watch).url(options.watch)}', flush=True)
         log = Log((lambda line: tqdm.write(line, file=sys.stdout)) if options.verbose else None)
         summary = _play(source, settings, log, folder)
         for warning in log.warnings()[:_WARNINGS]:

@@ -179,7 +179,8 @@ def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float =
             one, one is base, counts, found,
             _gaps(found, draws, first, base_draws) if base and one is not base else {},
             _calibrate(one, found, temperature, evaluation.temperature, repeats),
-            early.since_decision(one.attempts), early.to_outcome(one.attempts),
+            early.since_decision(one.attempts, one.episodes, threshold),
+            early.to_outcome(one.attempts, one.episodes, threshold),
             _ood(one, base, repeats) if base and one is not base else None))
     return Summary(evaluation, reference, threshold, temperature, tuple(domains))
 

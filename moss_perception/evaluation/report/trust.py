@@ -7,6 +7,7 @@ from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.recordings import factor_of
 from moss_perception.evaluation.report.summary import Domain, split, Summary
 from moss_perception.evaluation.report.warnings import ALARM
+from moss_perception.evaluation.small_counts import LEAST_OF_EACH
 from moss_perception.runtime.ood import FALSE_ALARMS
 import numpy as np
 
@@ -115,7 +116,8 @@ def early(summary: Summary) -> dict[str, Any]:
              if len(one.since_decision.times_s) > 1]
     left = [(one.name, one.to_outcome, number) for one, number in whole
             if len(one.to_outcome.times_s) > 1]
-    return {'since': figures.svg(figures.curves, since, 'auroc', 'AUROC',
+    return {'least': LEAST_OF_EACH, 'threshold': summary.threshold,
+            'since': figures.svg(figures.curves, since, 'auroc', 'AUROC',
                                  'seconds since the decision', False) if since else None,
             'left': [(name, figures.svg(figures.curves, left, measure, name,
                                         'lead: seconds left to the outcome', True))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 import hmac
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ PORT, FOXGLOVE_PORT = 8470, 8765
 TOKEN_VARIABLE = 'MOSS_MONITOR_TOKEN'
 LOOPBACK = '127.0.0.1'
 _SHORTEST_TOKEN = 16
-_LOCAL_NAMES = ('localhost', LOOPBACK)
+_LOCAL_NAMES = ('localhost', LOOPBACK, '::1')
+# A name or an IPv6 address in brackets, and a port.
+_HOST = re.compile(r'(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::\d*)?')
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,19 @@ class Access:
         """Whether only this machine can connect."""
         return is_loopback(self.host)
 
-    @property
-    def hosts(self) -> list[str]:
+    def is_asked_for(self, host: str) -> bool:
         """
-        Names by which the page may be asked for.
+        Whether the page may be asked for by this name.
 
         Without a token, a foreign name that somebody has pointed to this machine is refused.
+
+        :param host: the header ``Host``, such as ``localhost:8470`` or ``[::1]:8470``.
         """
-        return ['*'] if self.token else [*_LOCAL_NAMES, self.host]
+        if self.token:
+            return True
+        found = _HOST.fullmatch(host)
+        return found is not None and _plain(found[1] or found[2]) in {
+            _plain(name) for name in (*_LOCAL_NAMES, self.host)}
 
     def knows(self, token: object) -> bool:
         """Whether a viewer's token is the right one."""
@@ -108,6 +116,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _plain(host: str) -> str:
+    """Write a name, or an IP address of which there are several spellings, as browsers do."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.lower()
 
 
 def same_origin(headers: Mapping[str, str]) -> bool:

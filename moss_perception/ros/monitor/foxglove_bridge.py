@@ -61,6 +61,7 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
         self._host, self._port = host, port
         self._with_services = is_loopback(host) if services is None else services
         self._wanted: dict[str, int] = {}
+        self._anew: set[str] = set()
         self._subscriptions: dict[str, Any] = {}
 
     def _connect(self) -> None:
@@ -100,6 +101,8 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
     def on_subscribe(self, client: Any, channel: Any) -> None:
         """Count a subscriber of a topic."""
         self._wanted[channel.topic] = self._wanted.get(channel.topic, 0) + 1
+        if self._topics[channel.topic][0] in LATCHED:
+            self._anew.add(channel.topic)
 
     def on_unsubscribe(self, client: Any, channel: Any) -> None:
         """Count a subscriber of a topic no longer."""
@@ -131,16 +134,23 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
 
     def _follow(self) -> None:
         for topic, (name, kind) in self._topics.items():
-            is_wanted = self._wanted.get(topic, 0) > 0
-            subscription = self._subscriptions.get(topic)
-            if is_wanted and subscription is None:
+            if topic in self._anew:
+                # A latched message comes once to each subscription: clients so far have had it.
+                self._anew.discard(topic)
+                self._unfollow(topic)
+            is_wanted, is_followed = self._wanted.get(topic, 0) > 0, topic in self._subscriptions
+            if is_wanted and not is_followed:
                 # It is installed: others have no channel.
                 message: Any = message_class(kind)
                 self._subscriptions[topic] = self._node.create_subscription(
                     message, topic, guarded(self._node, self._passing(topic)),
                     _qos(name), raw=True)
-            elif not is_wanted and subscription is not None:
-                self._node.destroy_subscription(self._subscriptions.pop(topic))
+            elif not is_wanted:
+                self._unfollow(topic)
+
+    def _unfollow(self, topic: str) -> None:
+        if topic in self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop(topic))
 
     def _passing(self, topic: str) -> Callable[[Any], None]:
         channel = self._channels[topic]

@@ -6,6 +6,7 @@ from typing import Any
 
 from moss_perception.ros.monitor.state import PRESENT
 from moss_perception.ros.monitor.watcher import SystemWatcher
+from moss_perception.ros.monitor.words import no_scores
 
 # Without a change, a line says now and then that all is well.
 QUIET_S = 10.0
@@ -19,15 +20,9 @@ def line_of(snapshot: dict[str, Any]) -> str:
     attempts, parts = snapshot['attempts'], []
     if attempts['count']:
         parts.append(f'{attempts["succeeded"]} of {attempts["executed"]} grasps held')
-    best, selected = snapshot['best'], snapshot['selected']
-    if best is not None:
-        row = snapshot['candidates'][best]
-        parts.append(f'best {best}: {row["score"]:.2f} ± {row["uncertainty"]:.2f}')
-    elif none := snapshot['none_scored']:
-        # The message of the diagnostics says it too, a second later.
-        parts += [none] if none not in snapshot['message'] else []
-    elif (score := snapshot['default'].get('score')) is not None:
-        parts.append(f'no candidates, default point {score:.2f}')
+    if scored := _scored(snapshot):
+        parts.append(scored)
+    _, selected = _choice(snapshot)
     if selected is not None:
         parts.append(f'selected {selected}')
     elif snapshot['gate']:
@@ -35,9 +30,29 @@ def line_of(snapshot: dict[str, Any]) -> str:
     if snapshot['ood']['out']:
         # The newest OOD score may be below the limit again: a median decides.
         parts.append('out of distribution, do not trust the scores')
-    elif snapshot['level'] != 'ok' or not parts or snapshot['paused']:
+    elif snapshot['level'] != 'ok' or not parts or snapshot['paused'] or snapshot['old']:
         parts.append(snapshot['message'])
     return ' | '.join(parts)
+
+
+def _scored(snapshot: dict[str, Any]) -> str:
+    """Say the best score, or that there is none; empty if the message says so."""
+    best, _ = _choice(snapshot)
+    if snapshot['old']:
+        return no_scores(snapshot)
+    if best is not None:
+        row = snapshot['candidates'][best]
+        return f'best {best}: {row["score"]:.2f} ± {row["uncertainty"]:.2f}'
+    if none := snapshot['none_scored']:
+        # The message of the diagnostics says it too, a second later.
+        return '' if none in snapshot['message'] else none
+    score = snapshot['default'].get('score')
+    return '' if score is None else f'no candidates, default point {score:.2f}'
+
+
+def _choice(snapshot: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Return the best and the selected candidate; neither, if the scores are old."""
+    return (None, None) if snapshot['old'] else (snapshot['best'], snapshot['selected'])
 
 
 class LineLog:
@@ -90,9 +105,9 @@ def _outcome(attempt: dict[str, Any]) -> str:
 
 def _key(snapshot: dict[str, Any]) -> tuple[Any, ...]:
     """What makes a new line worth reading."""
-    best = snapshot['best']
+    best, selected = _choice(snapshot)
     score = None if best is None else round(snapshot['candidates'][best]['score'] / _MOVED)
     wrong = snapshot['message'] if snapshot['level'] not in ('ok', 'stale') else ''
     return (snapshot['phase'], snapshot['level'], wrong, snapshot['attempts']['count'],
-            snapshot['none_scored'],
-            snapshot['selected'], score, snapshot['ood']['out'], snapshot['paused'])
+            snapshot['none_scored'], snapshot['old'],
+            selected, score, snapshot['ood']['out'], snapshot['paused'])

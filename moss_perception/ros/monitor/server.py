@@ -12,11 +12,12 @@ from moss_perception.ros.monitor.access import Access, same_origin
 from moss_perception.ros.monitor.feed import dumps, Feed, Frame
 from moss_perception.ros.monitor.watcher import SystemWatcher
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 import uvicorn
 
@@ -60,8 +61,30 @@ def build_app(watcher: SystemWatcher, access: Access) -> Starlette:
     routes = [Route('/state', state), WebSocketRoute('/live', live)]
     for name in ('index.html', 'page.css', 'page.js', 'draw.js', 'icon.svg'):
         routes.append(Route('/' if name == 'index.html' else f'/{name}', _file(PAGE / name)))
-    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=access.hosts, www_redirect=False)
-    return Starlette(routes=routes, middleware=[hosts], lifespan=lifespan)
+    return Starlette(routes=routes, middleware=[Middleware(_OwnNames, access=access)],
+                     lifespan=lifespan)
+
+
+class _OwnNames:
+    """
+    Refuses requests for foreign names.
+
+    Starlette's TrustedHostMiddleware takes no IPv6 address: it cuts the name at the first colon.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access):
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope['type'] in ('http', 'websocket'):
+            host = Headers(scope=scope).get('host', '')
+            if not self._access.is_asked_for(host):
+                refusal = PlainTextResponse(
+                    f'Host {host[:100]!r} is not a name of this page: expected the address that '
+                    'moss monitor has printed', 400)
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _file(path: Path) -> Any:

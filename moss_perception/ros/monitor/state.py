@@ -17,6 +17,7 @@ from moss_perception.data.outcomes import Outcome
 from moss_perception.ros.monitor.words import (
     counts,
     finite,
+    grown,
     LEVELS,
     number,
     refusal_in_words,
@@ -28,6 +29,8 @@ import numpy as np
 HISTORY_S = 60.0
 # Diagnostics come once a second.
 SILENT_S = 3.5
+# Older scores are of a scene that may be gone.
+OLD_S = 2.0
 _HISTORY, _EVENTS, _ATTEMPTS = 4000, 60, 60
 _DURATIONS = ('decode', 'inference', 'age')
 _COUNTS = ('frames', 'scored', 'stored', 'skipped', 'dropped', 'missing', 'refused', 'failures')
@@ -113,12 +116,13 @@ class SystemState:
         if whole(now, 'frames') < whole(before, 'frames'):
             self.event('the predictor has started anew', 'state')
             self._history.clear()
+            self._shown, self._scored_s = Shown(), None
             before = {}
-        for reason, more in _more('resets/', before, now):
+        for reason, more in grown('resets/', before, now):
             times = f' ({more} times)' if more > 1 else ''
             self.event(reset_in_words(reason) + times, 'reset')
         detail = now.get('last_refusal', '').partition(': ')[2]
-        for reason, more in _more('refused/', before, now):
+        for reason, more in grown('refused/', before, now):
             self.event(refusal_in_words(reason, more) + (f': {detail}' if detail else ''),
                        'refused')
         is_out, was_out = (x.get('out_of_distribution') == 'yes' for x in (now, before))
@@ -206,10 +210,10 @@ class SystemState:
     def snapshot(self) -> dict[str, Any]:
         """Return all facts but the history, as JSON has them: numbers are finite or ``None``."""
         with self._lock:
-            values, phase = self._values, self.phase
+            values, phase, now_s = self._values, self.phase, self._clock()
             fill, _, size = values.get('window_fill', '').partition('/')
             return {
-                'now': self._clock(), 'predictor': clean(self.predictor), 'phase': phase,
+                'now': now_s, 'predictor': clean(self.predictor), 'phase': phase,
                 'level': self._level if phase == PRESENT else 'stale',
                 'message': self._sentence(phase), 'state': clean(values.get('state', '')),
                 'paused': values.get('paused') == 'yes',
@@ -229,6 +233,7 @@ class SystemState:
                 'threshold': number(values, 'score_threshold'),
                 'gate': self._gate, 'recorder': self._recorder,
                 'stamp': self._shown.stamp_ns / 1e9, 'scored': self._scored_s,
+                'old': self._scored_s is not None and now_s - self._scored_s > OLD_S,
                 'candidates': list(self._shown.rows),
                 'best': self._shown.best, 'selected': self._shown.selected,
                 'default': dict(self._shown.default), 'none_scored': self._shown.none_scored,
@@ -271,15 +276,6 @@ class SystemState:
         return {name: clean(values.get(key, '')) for name, key in (
             ('model', 'model'), ('sha256', 'model_sha256'), ('engine', 'engine'),
             ('device', 'device'), ('threads', 'threads'))}
-
-
-def _more(prefix: str, before: Mapping[str, str],
-          now: Mapping[str, str]) -> list[tuple[str, int]]:
-    """Return the reasons whose counts have grown, and by how much."""
-    earlier = counts(before, prefix)
-    grown = {reason: count - earlier.get(reason, 0)
-             for reason, count in counts(now, prefix).items()}
-    return [(reason, more) for reason, more in grown.items() if more > 0]
 
 
 def shown_row(index: int, score: float, uncertainty: float, reason: str,

@@ -6,6 +6,7 @@ import math
 from typing import Any, TextIO
 
 from moss_perception.ros.monitor.state import PRESENT, SystemState
+from moss_perception.ros.monitor.words import no_scores
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -41,10 +42,12 @@ def screen(state: SystemState) -> Group:
     snapshot, history = state.snapshot(), state.history()
     present = snapshot['phase'] == PRESENT
     word = snapshot['level'] if present else snapshot['phase']
-    head = Text.assemble(
-        (f'{word.upper()}  ', _STYLES[snapshot['level']]), snapshot['message'])
+    # All is well only while scores come.
+    rests = snapshot['level'] == 'ok' and (snapshot['paused'] or snapshot['old'])
+    style = _STYLES['stale' if rests else snapshot['level']]
+    head = Text.assemble((f'{word.upper()}  ', style), snapshot['message'])
     parts: list[Any] = [Panel(head, title=Text(snapshot['predictor']), width=WIDTH,
-                              title_align='left', border_style=_STYLES[snapshot['level']])]
+                              title_align='left', border_style=style)]
     if snapshot['state']:
         parts += [_scores(snapshot, history), _facts(snapshot), _lists(snapshot)]
     return Group(*parts)
@@ -67,6 +70,8 @@ def _scores(snapshot: dict[str, Any], history: dict[str, list[Any]]) -> Table:
 
 def _best(snapshot: dict[str, Any]) -> str:
     best = snapshot['best']
+    if snapshot['old']:
+        return '-'
     if best is None and snapshot['none_scored']:
         return f'none of {len(snapshot["candidates"])}'
     if best is None:
@@ -75,7 +80,7 @@ def _best(snapshot: dict[str, Any]) -> str:
 
 
 def _selected(snapshot: dict[str, Any]) -> str:
-    return snapshot['gate'] if snapshot['selected'] is None else (
+    return snapshot['gate'] if snapshot['old'] or snapshot['selected'] is None else (
         f'selected {snapshot["selected"]}')
 
 
@@ -140,6 +145,8 @@ def _lists(snapshot: dict[str, Any]) -> Table:
 
 
 def _candidates(snapshot: dict[str, Any]) -> Text:
+    if snapshot['old']:
+        return Text(no_scores(snapshot), 'yellow')
     limit = snapshot['threshold'] or 0.5
     order = sorted(snapshot['candidates'], key=lambda row: -(row['score'] or -1.0))
     lines = [Text('none', 'bright_black')] if not order else []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import math
+from typing import Any
 
 from moss_perception.core.text import clean
 
@@ -29,6 +30,20 @@ def refusal_in_words(reason: str, count: int) -> str:
     """Say what kind of frames was refused."""
     frames = 'a frame' if count == 1 else f'{count} frames'
     return f'refused {frames} {_REFUSALS.get(reason, f"({clean(reason)})")}'
+
+
+def no_scores(snapshot: Mapping[str, Any]) -> str:
+    """Say for how long no scores have come, where a snapshot of the state is old."""
+    return f'no scores for {snapshot["now"] - snapshot["scored"]:.0f} s'
+
+
+def grown(prefix: str, before: Mapping[str, str],
+          now: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Return the reasons whose counts have grown in diagnostics, and by how much."""
+    earlier = counts(before, prefix)
+    more = {reason: count - earlier.get(reason, 0)
+            for reason, count in counts(now, prefix).items()}
+    return [(reason, count) for reason, count in more.items() if count > 0]
 
 
 def number(values: Mapping[str, str], key: str) -> float | None:

@@ -41,6 +41,8 @@ from std_msgs.msg import Header
 POLL_S = 0.02
 CLOCK_PERIOD_S = 0.025
 PROGRESS_S = 5.0
+# Shortest pause between two rounds of a loop.
+PAUSE_S = 0.1
 # A little more than the 3 s after which Fast DDS requests acknowledgements by default.
 LAST_ACK_S = 4.0
 # We discover a node's endpoints shortly before it discovers ours; DDS cannot tell us when.
@@ -100,10 +102,12 @@ class BagPlayer:
         """
         self._log_damage()
         self._wait_for_peers()
-        self._play_once()
+        interval_s = self._play_once()
         while self._settings.loop:
             self._log.info('end of the recording: starting again')
-            self._play_once()
+            # The last image lasts as long as the others; a single one has no time of its own.
+            spin_for(self._spin, max(interval_s, PAUSE_S))
+            interval_s = self._play_once()
         self._wait_for_acks(LAST_ACK_S)
         self._log.info(f'end of the recording: {self._played} images played')
 
@@ -148,8 +152,10 @@ class BagPlayer:
         missing = unconnected(self._node, settings.wait_for_nodes)
         return ' and '.join(missing), 'expected every node of wait_for_nodes'
 
-    def _play_once(self) -> None:
+    def _play_once(self) -> float:
+        """Play to the end, and return the mean interval of the images at this rate, seconds."""
         start_s, first_ns, played = time.monotonic(), None, 0
+        first_image_ns = last_image_ns = 0
         for topic, _, stamp_ns, raw in self._recording.messages(self._publishers):
             check_interrupt()
             first_ns = stamp_ns if first_ns is None else first_ns
@@ -158,10 +164,13 @@ class BagPlayer:
                 self._step(topic, raw)
             else:
                 self._publish(topic, raw)
-            played += topic in self._images
+            if topic in self._images:
+                first_image_ns, last_image_ns = first_image_ns or stamp_ns, stamp_ns
+                played += 1
             self._show_progress(played)
         # Damage inside a file is found only by reading it.
         self._log_damage()
+        return (last_image_ns - first_image_ns) / 1e9 / max(played - 1, 1) / self._settings.rate
 
     def _log_damage(self) -> None:
         """Log once what is missing from the recording."""

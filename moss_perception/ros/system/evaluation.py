@@ -47,9 +47,6 @@ LIVE, NONE = 'live', 'none'
 _SAMPLES = {'sim': 'samples/sim_20', 'real': 'samples/shifted_20'}
 # The load of the machine must not change scores that a replay has to reproduce.
 _LATENCY_BUDGET_S = 10.0
-# Topics of the predictor that was running during the recording.
-_PREDICTOR_TOPICS = ['/diagnostics', *(f'/grasp_predictor/{name}' for name in (
-    'grasp_scores', 'grasp_score', 'processed', 'motion_features', 'debug_image'))]
 
 EVALUATION_ARGUMENTS = [
     Argument('sim_bag', '', 'recording of the simulation (rosbag2); empty: the shipped one; '
@@ -263,7 +260,8 @@ class _Run:
         values['console'] = 'false'
         if self._live:
             return values | {
-                'sim': 'true', 'sim_attempts': given['attempts'], 'sim_domain': self._domain,
+                'sim': 'true', 'lock_step': given['lock_step'],
+                'sim_attempts': given['attempts'], 'sim_domain': self._domain,
                 'sim_cell': given['sim_cell'], 'sim_seed': given['sim_seed']}
         values |= {f'{key}_topic': self._topics[key] for key in _PLAYED if key in self._topics}
         values |= {key: self._topics[key] for key in SETUP if key in self._topics}
@@ -302,11 +300,10 @@ class _Run:
         more: dict[str, Any] = {}
         if process.executable == 'sim_cell':
             more = _after_subscriptions('/image/compressed') | (
-                {'lock_step': True, 'real_time': False} if self._lock_step else {}) | (
                 self._part.of_cell if self._part else {})
         if process.executable == 'bag_player':
             images, = process.parameters['wait_for_subscribers']
-            more = {'exclude_topics': _PREDICTOR_TOPICS, **_after_subscriptions(images)}
+            more = _after_subscriptions(images)
             if self._timing_log:
                 more['timing_log'] = self._timing_log
         if process.executable == 'grasp_predictor':

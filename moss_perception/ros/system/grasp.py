@@ -16,6 +16,7 @@ from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import executable, share_directory
 from moss_perception.core.transforms import parse_transform
 from moss_perception.ros.monitor.access import Access, LOOPBACK, PORT, TOKEN_VARIABLE
+from moss_perception.ros.system.feeds import check_pace, player, sim_cell
 from moss_perception.ros.system.processes import (
     absolute,
     Argument,
@@ -23,7 +24,6 @@ from moss_perception.ros.system.processes import (
     check_topic,
     check_values,
     file_of,
-    JOB,
     LOG_LEVEL,
     MODEL,
     not_allowed,
@@ -64,7 +64,8 @@ GRASP_ARGUMENTS = [
     Argument('bag', '', 'recording (rosbag2) to play; empty: use a live camera'),
     Argument('bag_rate', '1.0', 'playback speed of the bag; 1.0: as recorded'),
     Argument('lock_step', 'false',
-             'play each image after the predictor has processed the last one', BOOLEAN),
+             'with bag or sim: send each image after predictor and, with sim, gate have dealt '
+             'with the last one; sim_cell then runs as fast as they can', BOOLEAN),
     Argument('sim', 'false', 'start sim_cell, a simulated camera and gripper', BOOLEAN),
     Argument('sim_attempts', '', 'grasp attempts of sim_cell before the system ends; 0: no '
              'limit; empty: as in the parameter files'),
@@ -105,7 +106,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     _check_names(given)
     _check_paths(given)
     parse_transform(given['candidates_transform'])
-    recorded, rate = '', _rate(given['bag_rate'])
+    recorded, rate = '', check_pace(given)
     if given['bag']:
         recorded, compressed = _find_images(
             given['bag'], given['image_topic'], given['image_transport'], given['namespace'])
@@ -134,9 +135,9 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
             'moss', 'lifecycle_starter', STARTER, arguments=('activate', 'grasp_predictor'),
             **common))
     if recorded:
-        processes.append(_player(given, recorded, rate, simulated, of_node))
+        processes.append(player(given, recorded, rate, simulated, of_node))
     if with_sim:
-        processes.append(_sim_cell(given, simulated, of_node))
+        processes.append(sim_cell(given, simulated, _camera_topics(given), of_node))
     return processes + _watchers(given, of_node)
 
 
@@ -178,33 +179,6 @@ def _camera_topics(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, topic) for name, topic in pairs if name != topic)
 
 
-def _player(given: dict[str, str], recorded: str, rate: float, simulated: bool,
-            of_node: dict[str, Any]) -> Process:
-    parameters = {
-        'bag': absolute(given['bag']),
-        'rate': rate,
-        'lock_step': given['lock_step'] == 'true',
-        'publish_clock': simulated,
-        'processed_topic': f'{of_node["namespace"]}/grasp_predictor/processed',
-        'wait_for_subscribers': [recorded],
-    }
-    if given['gate'] == 'true':
-        # The gate of this run publishes selections; recorded ones would contradict them.
-        parameters['exclude_topics'] = [f'{of_node["namespace"]}/selected_grasp']
-    return Process('bag_player', 'bag_player', JOB, parameters=parameters, **of_node)
-
-
-def _sim_cell(given: dict[str, str], simulated: bool, of_node: dict[str, Any]) -> Process:
-    parameters: dict[str, Any] = {
-        'publish_clock': simulated, 'compressed': given['image_transport'] == 'compressed'}
-    for name in ('cell', 'domain', 'attempts', 'seed'):
-        if text := given[f'sim_{name}']:
-            parameters[name] = (text if name in ('cell', 'domain')
-                                else whole_number(f'sim_{name}', text))
-    return Process('sim_cell', 'sim_cell', JOB, parameters=parameters,
-                   remappings=_camera_topics(given), **of_node)
-
-
 def _check_names(given: dict[str, str]) -> None:
     for name in ('image_topic', 'camera_info_topic', 'candidates_topic', 'lead_times_topic'):
         check_topic(name, given[name])
@@ -227,16 +201,6 @@ def _check_paths(given: dict[str, str]) -> None:
                           'of them, since both publish the camera images')
     if given['bag'] and not Path(given['bag']).expanduser().exists():
         raise not_allowed('bag', given['bag'], 'there is no such file or folder')
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 100:
-        raise not_allowed('bag_rate', text, 'expected a number above 0, at most 100')
-    return value
 
 
 def _parameter_files(given: dict[str, str]) -> tuple[str, ...]:

@@ -5,9 +5,12 @@ import { drawChart, drawPicture } from './draw.js';
 const $ = (id) => document.getElementById(id);
 const TOKEN = 'moss_monitor_token';
 const WRONG_TOKEN = 4401, FOREIGN = 4403;
+// The server says something each second.
+const SILENT_MS = 4000;
 const EMPTY = { time: [], score: [], uncertainty: [], listed: [] };
 
-let socket, bitmap = null, state = null, history = EMPTY, waitMs = 500, busy = null;
+let socket = null, picture = null, bitmap = null, state = null, history = EMPTY, waitMs = 500, busy = null;
+let heard = 0, awaits = false;
 
 function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get('token');
@@ -21,42 +24,80 @@ function takeToken() {
 function connect() {
   socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live`);
   socket.binaryType = 'blob';
+  expectMore();
   socket.onopen = () => {
     waitMs = 500;
+    // What the page has shown may be of another run.
+    picture = bitmap = state = null;
+    history = EMPTY;
     socket.send(JSON.stringify({ token: takeToken() }));
     ask();
   };
   socket.onmessage = receive;
-  socket.onclose = (event) => {
-    link(false, event.code === WRONG_TOKEN ? 'no access' : 'not connected');
-    document.body.classList.add('stale');
-    if (event.code === WRONG_TOKEN || event.code === FOREIGN) {
-      status('stale', 'no access', 'This page needs its token: open the address that moss monitor has printed.');
-      return;
-    }
-    status('stale', 'lost', 'moss monitor does not answer: it has ended, or the network is down. Trying again.');
-    setTimeout(connect, waitMs);
-    waitMs = Math.min(2 * waitMs, 5000);
-  };
+  socket.onclose = (event) => lost(event.code);
+}
+
+function lost(code) {
+  // What the old connection may still say is of no interest.
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  socket.close();
+  socket = null;
+  awaits = false;
+  link(false, code === WRONG_TOKEN ? 'no access' : 'not connected');
+  document.body.classList.add('stale');
+  if (code === WRONG_TOKEN || code === FOREIGN) {
+    status('stale', 'no access', 'This page needs its token: open the address that moss monitor has printed.');
+    return;
+  }
+  status('stale', 'lost', 'moss monitor does not answer: it has ended, or the network is down. Trying again.');
+  setTimeout(connect, waitMs);
+  waitMs = Math.min(2 * waitMs, 5000);
+}
+
+function isOpen() {
+  return socket?.readyState === WebSocket.OPEN;
 }
 
 function ask() {
-  if (socket.readyState === WebSocket.OPEN) socket.send('{"next":1}');
+  if (!isOpen()) return;
+  socket.send('{"next":1}');
+  expectMore();
+}
+
+function expectMore() {
+  heard = performance.now();
+  awaits = true;
+}
+
+// A network that goes down closes no connection. A hidden page asks for nothing, and its clock runs slowly.
+function listen() {
+  if (document.visibilityState === 'visible' && awaits && performance.now() - heard > SILENT_MS) lost();
 }
 
 async function receive(event) {
+  const from = socket;
+  heard = performance.now();
   if (event.data instanceof Blob) {
     // Several lost frames are no reason to end.
-    bitmap = event.data.size ? await createImageBitmap(event.data, { imageOrientation: 'none' }).catch(() => null) : null;
+    picture = event.data.size ? createImageBitmap(event.data, { imageOrientation: 'none' }).catch(() => null) : null;
     return;
   }
   const message = JSON.parse(event.data);
   if (message.history) history = message.history;
   if (message.answer) answered(message.answer);
   if (message.state) {
+    awaits = false;
+    // The candidates are drawn on their own picture, which came before them.
+    const decoded = await picture;
+    if (from !== socket) return;
+    bitmap = decoded;
     state = message.state;
     // When the tab is hidden nothing is drawn, and so nothing is asked for.
-    requestAnimationFrame(() => { show(); ask(); });
+    requestAnimationFrame(() => {
+      if (from !== socket) return;
+      show();
+      ask();
+    });
   }
 }
 
@@ -106,14 +147,9 @@ function show() {
   drawChart($('chart'), history, state);
 }
 
-// Old scores are of a scene that may be gone.
-function isOld() {
-  return state.scored === null || state.now - state.scored > 2;
-}
-
 function showFacts() {
-  const best = rowOf(state.best), selected = isOld() ? undefined : rowOf(state.selected), attempts = state.attempts;
-  text('best', state.scored !== null && isOld() ? `none for ${Math.round(state.now - state.scored)} s` : best ? `${two(best.score)} ± ${two(best.uncertainty)}` : state.none_scored || 'none');
+  const best = rowOf(state.best), selected = state.old ? undefined : rowOf(state.selected), attempts = state.attempts;
+  text('best', state.old ? `none for ${Math.round(state.now - state.scored)} s` : best ? `${two(best.score)} ± ${two(best.uncertainty)}` : state.none_scored || 'none');
   text('selected', selected ? `no. ${selected.index}, ${two(selected.score)}` : state.gate || null);
   $('selected').dataset.is = selected ? 'yes' : 'no';
   text('attempted', attempts.count ? `${attempts.succeeded} of ${attempts.executed} held` : 'none yet');
@@ -167,7 +203,7 @@ function fillRows(body, rows) {
 
 function showTables() {
   const limit = state.threshold ?? 0.5;
-  $('candidates').classList.toggle('old', isOld());
+  $('candidates').classList.toggle('old', state.old);
   fillRows($('candidates').tBodies[0], state.candidates.map((row) => [
     `${row.index === state.selected ? 'selected ' : ''}${row.score === null ? '' : row.score >= limit ? 'good' : 'poor'}`,
     row.index, two(row.score), two(row.uncertainty),
@@ -195,11 +231,13 @@ function answered(answer) {
 
 for (const button of document.querySelectorAll('button')) {
   button.addEventListener('click', () => {
-    if (socket.readyState !== WebSocket.OPEN || busy !== null) return;
+    if (!isOpen() || busy !== null) return;
     socket.send(JSON.stringify({ do: button.dataset.do }));
     // An answer that never comes must not lock the buttons.
     busy = setTimeout(() => { busy = null; }, 7000);
   });
 }
-addEventListener('resize', () => state && show());
+addEventListener('resize', () => state && isOpen() && show());
+document.addEventListener('visibilitychange', () => { heard = performance.now(); });
+setInterval(listen, 1000);
 connect();
