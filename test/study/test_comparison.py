@@ -13,9 +13,10 @@ from moss_perception.evaluation import scene_scores
 from moss_perception.evaluation.intervals import mean_interval, paired_test
 import numpy as np
 import pytest
+from study_runs import attempts, COST, run
 
 from study import compare as command
-from study.comparison import by_variant, kinds_of
+from study.comparison import by_variant, compare_pairs, FORMAT, kinds_of, summarise
 from study.monitoring import TIMES_S
 from study.plots import draw
 from study.table import render, tables
@@ -149,6 +150,19 @@ def test_stored_results_print_the_same_tables(stored, tmp_path, capsys):
         assert part in text
     assert command.main(['--results', str(file), '--reference', 'blind']) == 0
     assert 'success of blind minus' in capsys.readouterr().out
+
+
+def test_variants_are_compared_with_and_without_time_inputs():
+    some = attempts()
+    sets = {'sim': some.describe()}
+    runs = [run(variant, 0, some, noise) for variant, noise in (
+        ('flow', 3.0), ('flow_time', 0.1), ('moss', 0.3))]
+    found = {'format': FORMAT, 'machine': '', 'sets': sets, 'uncertainty': {}, 'runs': runs,
+             'costs': {one['variant']: COST for one in runs}, 'variants': summarise(runs, sets),
+             'pairs': compare_pairs(runs, sets)}
+    (row,) = tables(found)['time inputs'].splitlines()[4:]
+    assert row.startswith('| flow ') and '| +' in row and '[+' in row
+    assert 'time inputs' not in tables(found | {'pairs': found['pairs'][1:]})
 
 
 def test_each_training_has_a_row_with_its_success(stored):
