@@ -1,6 +1,6 @@
 """Compare model variants over seeds and sets of scenes: plain values in, plain values out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -163,14 +163,18 @@ def by_variant(runs: list[dict]) -> dict[str, dict[int, dict]]:
     return variants
 
 
-def compare_pairs(runs: list[dict], sets: dict[str, dict]) -> list[dict[str, Any]]:
+def compare_pairs(runs: list[dict], sets: dict[str, dict],
+                  known: Iterable[dict[str, Any]] = ()) -> list[dict[str, Any]]:
     """
     Test every pair of variants on the same scenes and on the seeds that both have.
 
+    :param known: tests of the same runs, which are not done again.
     :returns: ``ours``, ``theirs``, ``set``, ``kind``, ``seeds``, and the result of
         :func:`moss_perception.evaluation.intervals.paired_test`.
     """
     variants, found = by_variant(runs), []
+    done = {(one['ours'], one['theirs'], one['set'], one['kind'], *one['seeds']): one
+            for one in known}
     for one, other in combinations(variants, 2):
         seeds = sorted(set(variants[one]) & set(variants[other]))
         if not seeds:
@@ -179,9 +183,9 @@ def compare_pairs(runs: list[dict], sets: dict[str, dict]) -> list[dict[str, Any
             ours, theirs = (np.array([read_digits(variants[variant][seed]['sets'][name]['chosen'])
                                       for seed in seeds]) for variant in (other, one))
             for kind, where in kinds_of(described['motions']).items():
-                found.append({'ours': other, 'theirs': one, 'set': name, 'kind': kind,
-                              'seeds': seeds,
-                              **intervals.paired_test(ours[:, where], theirs[:, where])})
+                found.append(done.get((other, one, name, kind, *seeds)) or {
+                    'ours': other, 'theirs': one, 'set': name, 'kind': kind, 'seeds': seeds,
+                    **intervals.paired_test(ours[:, where], theirs[:, where])})
     return found
 
 
@@ -201,8 +205,9 @@ def merge(results: list[dict[str, Any]], variants: Collection[str] = ()) -> dict
     """
     Merge comparisons of variants that were trained at different times.
 
-    Means and tests are computed again. Uncertainties need the scores, which are not stored: a
-    variant that several comparisons have keeps the values of the one with most of its runs.
+    Means and tests are computed again, but for tests of the same runs. Uncertainties need the
+    scores, which are not stored: a variant that several comparisons have keeps the values of the
+    one with most of its runs.
 
     :param results: stored comparisons, at least one.
     :param variants: variants to keep; empty for all.
@@ -231,7 +236,8 @@ def merge(results: list[dict[str, Any]], variants: Collection[str] = ()) -> dict
     machines = dict.fromkeys(result['machine'] for result in results)
     return first | merged | {'machine': '; '.join(machines), 'runs': runs,
                              'variants': summarise(runs, first['sets']),
-                             'pairs': compare_pairs(runs, first['sets'])}
+                             'pairs': compare_pairs(runs, first['sets'], [
+                                 pair for result in results for pair in result['pairs']])}
 
 
 def _restore_nan(value: Any) -> Any:

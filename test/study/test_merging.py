@@ -34,6 +34,17 @@ def test_comparisons_of_parts_are_merged_as_the_whole(stored, tmp_path, capsys):
     assert len(found['runs']) == 4
 
 
+def test_what_was_tested_of_the_same_runs_is_not_tested_again(stored, monkeypatch):
+    whole = json.loads(json.dumps(plain(stored), allow_nan=False))
+    monkeypatch.setattr('study.comparison.intervals.paired_test', lambda *_: pytest.fail('again'))
+    assert plain(merge([whole]))['pairs'] == whole['pairs']
+    fewer = part(stored, 'moss', [0])
+    fewer['runs'] += part(stored, 'blind', [0])['runs']
+    fewer['pairs'] = whole['pairs']
+    with pytest.raises(pytest.fail.Exception, match='again'):
+        merge([fewer])
+
+
 def test_of_stored_comparisons_some_variants_can_be_kept(stored, tmp_path, capsys):
     file = tmp_path / 'all.json'
     file.write_text(json.dumps(plain(stored)))
