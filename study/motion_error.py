@@ -4,18 +4,16 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 import itertools
-import json
 import logging
 import math
 import os
-from pathlib import Path
 import statistics
 import sys
 import time
 from typing import Any
 
 import cv2
-from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
+from moss_perception.cli.common import cpu_name, run_command, set_up_logging
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 from moss_perception.evaluation.intervals import mean_interval, require
@@ -27,8 +25,7 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from study.motion_scenes import make_scene, MovingScene
-from study.pages import write_tables
-from study.texts import read_results
+from study.pages import show_results
 
 log = logging.getLogger('motion_error')
 SETS = 'sim', 'shifted'
@@ -224,13 +221,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Choose settings, measure all methods, print a table, and store the results."""
-    result = read_results(arguments.results) if arguments.results else _measure_all(arguments)
-    print(table(result))
-    if arguments.out:
-        write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
-    if arguments.page:
-        write_tables(arguments.page, 'motion_error', {'methods': table(result)})
-    return 0
+    return show_results(arguments, _measure_all, 'motion_error', 'methods', table)
 
 
 def _measure_all(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 import argparse
 from collections.abc import Callable, Iterator
-import json
 import logging
 import os
-from pathlib import Path
 import sys
 from typing import Any
 
@@ -13,7 +11,6 @@ from moss_perception.cli.common import (
     cpu_name,
     run_command,
     set_up_logging,
-    write_text,
 )
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.geometry import letterbox, project
@@ -32,8 +29,7 @@ import torch.nn.functional as F
 
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
-from study.pages import write_tables
-from study.texts import read_results
+from study.pages import show_results
 
 log = logging.getLogger('object_motion')
 RATE_HZ = 10.0
@@ -181,14 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure all methods on all sets, print a table, and store the results."""
-    result = read_results(arguments.results) if arguments.results else (
-        _measure_all(arguments))
-    print(table(result))
-    if arguments.out:
-        write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
-    if arguments.page:
-        write_tables(arguments.page, 'object_motion', {'velocities': table(result)})
-    return 0
+    return show_results(arguments, _measure_all, 'object_motion', 'velocities', table)
 
 
 def _measure_all(arguments: argparse.Namespace) -> dict[str, Any]:

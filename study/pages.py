@@ -1,12 +1,17 @@
 """Tables and pictures in Markdown pages, between comments that name them."""
 
+import argparse
 from collections.abc import Callable, Mapping
+import json
 import logging
 from pathlib import Path
 import re
+from typing import Any
 
 from moss_perception.cli.common import read_text, write_text
 from moss_perception.core.errors import ConfigError
+
+from study.texts import read_results
 
 log = logging.getLogger('pages')
 
@@ -53,3 +58,24 @@ def write_tables(page: str | Path, name: str, texts: Mapping[str, str]) -> None:
     write_text(Path(page), fill(text, lambda result, what: (
         texts[what] if result == name else None)))
     log.info('wrote the tables of %s into %s', name, page)
+
+
+def show_results(arguments: argparse.Namespace, measure: Callable[[argparse.Namespace], Any],
+                 name: str, what: str, table: Callable[[Any], str]) -> int:
+    """
+    Measure, or read stored results; print their table, and write both where the options say.
+
+    :param arguments: with ``results``, ``out`` and ``page``, each a path or empty.
+    :param measure: makes results from the options, unless there are stored ones.
+    :param name: of the result on a page, and ``what`` that of its table.
+    :param table: lays out results in Markdown.
+    :returns: the exit status.
+    :raises MossError: if something can't be read, measured or written.
+    """
+    result = read_results(arguments.results) if arguments.results else measure(arguments)
+    print(table(result))
+    if arguments.out:
+        write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
+    if arguments.page:
+        write_tables(arguments.page, name, {what: table(result)})
+    return 0

@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import replace
-import json
 import logging
 import os
 from pathlib import Path
@@ -13,7 +12,6 @@ from moss_perception.cli.common import (
     cpu_name,
     run_command,
     set_up_logging,
-    write_text,
 )
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
@@ -32,8 +30,7 @@ import torch
 
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
-from study.pages import write_tables
-from study.texts import read_results
+from study.pages import show_results
 
 log = logging.getLogger('rates')
 
@@ -137,14 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure or read results, print the table, and store both."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    result = read_results(arguments.results) if arguments.results \
-        else measure_all(arguments)
-    print(table(result))
-    if arguments.out:
-        write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
-    if arguments.page:
-        write_tables(arguments.page, 'rates', {'success': table(result)})
-    return 0
+    return show_results(arguments, measure_all, 'rates', 'success', table)
 
 
 def main(argv: list[str] | None = None) -> int:
