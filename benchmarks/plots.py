@@ -77,6 +77,9 @@ def _draw(plot: Plot, curves: list[dict], path: Path) -> Path:
         places = sorted({x for curve in curves for x in curve['x']})
         if places[-1] >= 4 * places[0]:
             axes.set_xscale('log', base=2)
+            if len(places) > 9:
+                # The numbers of near places would overlap.
+                places = [x for n, x in enumerate(places) if not n or x >= 1.6 * places[n - 1]]
         axes.set_xticks(places, [f'{x:g}' for x in places])
         axes.minorticks_off()
     if plot.logarithmic:
