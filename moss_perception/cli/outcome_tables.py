@@ -17,9 +17,9 @@ def shared_tables(tables: Sequence[str | None]) -> set[str]:
     :param tables: that of each recording; empty or ``None`` for the recorded outcomes.
     :raises BagError: if a table can't be read.
     """
-    from moss_perception.data.labels.table import read_table
+    from moss_perception.data.labels.table import names_recordings
     return {table for table, count in Counter(tables).items()
-            if table and count > 1 and 'bag' not in read_table(table).columns}
+            if table and count > 1 and not names_recordings(table)}
 
 
 def check_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]]],

@@ -47,11 +47,15 @@ def test_a_row_that_names_its_recording_is_unmatched_whatever_another_one_has(
     (tmp_path / 'both.csv').write_text('\n'.join(
         ','.join([*[bag] * column, row]) for bag, row in zip(
             ('bag', 'a', 'b'), ('start,end,success', *rows), strict=False)))
-    record = tmp_path / 'record.json'
-    assert moss(['evaluate', bags[0], bags[1], '--model', str(tiny_checkpoint), '--outcomes',
-                 str(tmp_path / 'both.csv'), '--record', str(record)]) == 0
-    assert [[x['attempt'] for x in bag['unmatched']]
-            for bag in json.loads(record.read_text())['bags']] == unmatched
+    table, store = ['--outcomes', str(tmp_path / 'both.csv')], str(tmp_path / 'store')
+    model = ['--model', str(tiny_checkpoint)]
+    for arguments in ([*bags, *model, *table], [*bags, *model, *table, '--store', store],
+                      [*bags, *model, *table, '--store', store], ['--merge', store]):
+        record = tmp_path / 'record.json'
+        record.unlink(missing_ok=True)
+        assert moss(['evaluate', *arguments, '--record', str(record)]) == 0
+        assert [[x['attempt'] for x in bag['unmatched']]
+                for bag in json.loads(record.read_text())['bags']] == unmatched
 
 
 def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(

@@ -124,6 +124,15 @@ def read_table(path: Path | str, zone: tzinfo = timezone.utc) -> Table:
     return table
 
 
+def names_recordings(path: Path | str) -> bool:
+    """
+    Tell whether a table says which recording each row is of.
+
+    :raises BagError: if it can't be read.
+    """
+    return 'bag' in read_table(path).columns
+
+
 def column_of(heading: str) -> str:
     """Return the column that a heading names; empty if it names none of ours."""
     return _BY_NAME.get(_plain(heading), '')
