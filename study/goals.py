@@ -1,6 +1,6 @@
 """The goals of the study, as data, and their check against stored results."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,11 @@ class Loss:
 
 @dataclass(frozen=True)
 class Early:
-    """AUROC early in a grasp, above the best variant without MOSS on the same grasps."""
+    """
+    AUROC early in a grasp, above the best variant without MOSS on the same grasps.
+
+    Of the variants without MOSS, those with the most trainings count: see :func:`cast`.
+    """
 
     role: str
     set: str
@@ -107,13 +111,14 @@ class Early:
             return None
         others = {one: area for one in result['costs'] if not one.startswith(_MOSS)
                   and (area := early_auroc(result, self.set, one)) is not None}
-        best = max(others, key=lambda one: others[one], default='')
+        able = _most_trained(result, list(others))
+        best = max(able, key=lambda one: others[one], default='')
         gap = early_difference(result, self.set, variant, best) if best else None
         if gap is None:
             return None
         return {'goal': f'{self.set}, {EARLY_S:g} s after the decision: AUROC of {variant} above '
                         f'{best}, the best without MOSS',
-                'seeds': sorted({*_seeds(result, variant), *_seeds(result, best)}),
+                'seeds': _seeds(result, variant, best),
                 'found': '{difference:+.3f} [{low:+.3f}, {high:+.3f}]'.format(**gap),
                 'wanted': 'above 0', 'met': bool(gap['difference'] > 0)}
 
@@ -133,7 +138,7 @@ GOALS: tuple[Goal, ...] = (
       for one, two, _ in _ORDERS for name in _SETS),
     *(Above(three, two, name, 'oscillating', sure=True)
       for _, two, three in _ORDERS for name in _SETS),
-    Early('moss', 'sim'), Early('moss', 'shifted'))
+    *(Early('moss', name) for name in _SETS))
 
 
 def goals(result: dict[str, Any], named: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -168,10 +173,7 @@ def cast(result: dict[str, Any], named: Mapping[str, str] | None = None) -> dict
     success = validated(result)
     for role, may in ROLES.items():
         able = [variant for variant in variants if may(variant)]
-        trained = {variant: len(result['variants'][variant]['seeds']) for variant in able
-                   if variant in success}
-        measured = [variant for variant, count in trained.items()
-                    if count == max(trained.values())]
+        measured = _most_trained(result, [variant for variant in able if variant in success])
         if role in found or not able:
             continue
         if len(able) == 1:
@@ -191,6 +193,11 @@ def validated(result: dict[str, Any]) -> dict[str, float]:
     return {variant: float(np.mean(values)) for variant, values in found.items()}
 
 
+def _most_trained(result: dict[str, Any], variants: Sequence[str]) -> list[str]:
+    count = {variant: len(result['variants'][variant]['seeds']) for variant in variants}
+    return [variant for variant in variants if count[variant] == max(count.values())]
+
+
 def _seeds(result: dict[str, Any], *variants: str) -> list[int]:
     return sorted(set.intersection(*(set(result['variants'][one]['seeds'])
                                      for one in variants)))
@@ -206,8 +213,7 @@ def difference(result: dict[str, Any], ours: str, theirs: str, name: str,
     Look up the difference of two variants on a set.
 
     :param result: a stored comparison.
-    :returns: success of ``ours`` minus success of ``theirs``, its interval ``low`` to ``high``,
-        and ``p``; ``None`` if the two were not compared.
+    :returns: as :func:`seen_from`; ``None`` if the two were not compared.
     """
     for pair in result['pairs']:
         if (pair['set'], pair['kind']) != (name, kind) or {ours, theirs} != {
@@ -221,11 +227,12 @@ def seen_from(pair: dict[str, Any], ours: str) -> dict[str, Any]:
     """
     Return a stored difference with the sign of one of its variants.
 
-    :returns: ``difference``, its interval ``low`` to ``high``, and ``p``. Both ends are ``None``
-        if there were fewer than two scenes.
+    :returns: ``difference`` of success, its interval ``low`` to ``high``, ``p``, and the
+        ``seeds`` that are compared. Both ends are ``None`` if there were fewer than two scenes.
     """
     sign = 1 if pair['ours'] == ours else -1
     low, high = pair['low'], pair['high']
     if low is not None:
         low, high = sorted((sign * low, sign * high))
-    return {'difference': sign * pair['difference'], 'low': low, 'high': high, 'p': pair['p']}
+    return {'difference': sign * pair['difference'], 'low': low, 'high': high, 'p': pair['p'],
+            'seeds': pair['seeds']}

@@ -1,5 +1,6 @@
 """How early a network predicts whether a grasp that is being executed will hold."""
 
+from collections.abc import Set
 from typing import Any
 
 from moss_perception.evaluation.intervals import bootstrap_interval, draw, percentile_interval
@@ -95,24 +96,25 @@ def early_difference(result: dict[str, Any], name: str, ours: str,
     Compare the AUROC of two variants at ``EARLY_S`` on the same grasps.
 
     :param result: a stored comparison.
-    :returns: AUROC of ``ours`` minus AUROC of ``theirs``, means over the trainings, as
+    :returns: AUROC of ``ours`` minus AUROC of ``theirs``, means over the seeds that both have, as
         ``difference`` with its 95 % interval ``low`` to ``high`` (paired bootstrap over grasps);
-        ``None`` if the scores or outcomes are not stored.
+        ``None`` if they have none, or the scores or outcomes are not stored.
     """
     held = result['sets'][name].get('monitored')
-    drawn = [_early_draws(result, name, variant, held) for variant in (ours, theirs)] if held \
-        else [None]
+    seeds = set.intersection(*(set(result['variants'][one]['seeds']) for one in (ours, theirs)))
+    drawn = [_early_draws(result, name, variant, seeds, held)
+             for variant in (ours, theirs)] if held and seeds else [None]
     if None in drawn:
         return None
     gap = percentile_interval(*(one - other for one, other in zip(*drawn, strict=True)))
     return {'difference': gap.value, 'low': gap.low, 'high': gap.high}
 
 
-def _early_draws(result: dict[str, Any], name: str, variant: str,
+def _early_draws(result: dict[str, Any], name: str, variant: str, seeds: Set[int],
                  held: str) -> tuple[float, np.ndarray] | None:
     """Return the AUROC and its draws, mean over the trainings."""
     texts = [run['sets'][name].get('monitoring', {}).get('early') for run in result['runs']
-             if run['variant'] == variant]
+             if run['variant'] == variant and run['seed'] in seeds]
     if not texts or None in texts:
         return None
     samples = [Scored.of(np.array(text.split(), float), read_digits(held)) for text in texts]

@@ -6,6 +6,7 @@ from typing import Any
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 
+from study.additions import addition_table, ADDITIONS
 from study.comparison import require_comparison
 from study.goals import cast, difference, goals, ROLES, seen_from, validated
 from study.lead_times import lead_time_table, REFERENCES
@@ -30,8 +31,8 @@ def tables(result: dict[str, Any], reference: str = '',
         ``moss``, or for the last.
     :param roles: variants that the goals compare, by role, see :func:`study.goals.cast`.
     :returns: by name: ``success``, ``validation``, ``KIND differences`` for each kind of motion,
-        ``time inputs``, ``cost``, ``goals``, ``factors``, ``beyond true motion``, for each set
-        ``NAME``, ``NAME lead times``, ``NAME tests``, ``NAME under way`` and
+        each of ``ADDITIONS``, ``cost``, ``goals``, ``factors``, ``beyond true motion``, for each
+        set ``NAME``, ``NAME lead times``, ``NAME tests``, ``NAME under way`` and
         ``NAME uncertainty``, and ``seeds``; tables without rows are left out.
     :raises ConfigError: if ``result`` is no comparison, or has no variant ``reference``.
     """
@@ -44,7 +45,7 @@ def tables(result: dict[str, Any], reference: str = '',
     found = {'success': _success(result), 'cost': _costs(result),
              'validation': _validation(result), 'goals': _goals(result, parts),
              'factors': factor_table(result), 'beyond true motion': _beyond(result),
-             'time inputs': _time_inputs(result)}
+             **{what: addition_table(result, what) for what in ADDITIONS}}
     for kind in dict.fromkeys(pair['kind'] for pair in result['pairs']):
         found[f'{kind} differences'] = _differences(result, reference, kind)
     for name, described in result['sets'].items():
@@ -81,20 +82,6 @@ def _differences(result: dict[str, Any], reference: str, kind: str) -> str:
     return (f'Motions: {kind}. Success of {reference} minus success of another variant, points, '
             'on the same scenes and seeds [95 % interval, paired bootstrap].\n\n'
             ) + markdown(['other variant', *result['sets']], rows)
-
-
-def _time_inputs(result: dict[str, Any]) -> str:
-    rows = []
-    for variant in result['costs']:
-        gaps = [difference(result, f'{variant}_time', variant, name, 'all')
-                for name in result['sets']]
-        if any(gaps):
-            rows.append([variant, *(in_points(gap) if gap else '-' for gap in gaps)])
-    if not rows:
-        return ''
-    return ('Success of a variant with time inputs minus its success without, points, on the same '
-            'scenes and seeds [95 % interval, paired bootstrap].\n\n'
-            ) + markdown(['variant', *result['sets']], rows)
 
 
 def _costs(result: dict[str, Any]) -> str:
