@@ -25,7 +25,7 @@ def sample(seed: int, count: int, size: tuple[int, int] = (64, 48), **changes) -
                                                      [0, 0, 1]]),
         distortion=rng.normal(size=5), size=size, stamps_ns=stamps,
         attempt=Attempt(1, bool(seed % 2), (jpeg(seed + 9, size),), stamps[-1:] + 50_000_000),
-        name=f'monday, attempt {seed}', domain='real', lead_time_s=0.7,
+        name=f'monday, attempt {seed}', domain='real', lead_time_s=0.7, gripper_opening_m=0.09,
         groups={'bag': 'monday', 'day': '2023-11-14', 'object': 'cup'}), **changes)
 
 

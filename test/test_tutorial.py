@@ -10,6 +10,7 @@ from moss_perception.data.scenes import load_scenes
 from moss_perception.data.schema import Attempt
 from moss_perception.data.shards import write_shard
 from moss_perception.models.manifest import read_header, verify
+from moss_perception.simulation.cell_file import read_cell
 import numpy as np
 from pages import commands, DOCS, fill_in, run, write_model
 import pytest
@@ -17,6 +18,7 @@ from robot_bag import Robot
 from spots import MATRIX, scene
 
 PAGE = DOCS / 'tutorials' / 'own_model.md'
+TABLE = str(DOCS.parent / 'config' / 'cells' / 'oblique_table.yaml')
 HOW_TO = DOCS / 'how_to' / 'train_on_your_recordings.md'
 # The robot of the page: candidates in base_link, 60 ms late, of which it executes one.
 KINDS = [*['label'] * 4, 'evaluate', 'import', 'import', 'train', 'evaluate', 'record', 'record',
@@ -32,7 +34,8 @@ def filmed(seed):
     """Make a scene with images of the grasp under way."""
     made = scene(seed)
     stamps_ns = made.times_ns[-1] + np.arange(1, 4) * 100_000_000
-    return replace(made, attempt=Attempt(0, True, made.jpegs[:3], stamps_ns))
+    return replace(made, attempt=Attempt(0, True, made.jpegs[:3], stamps_ns),
+                   gripper_opening_m=read_cell(TABLE).described['gripper.opening'])
 
 
 def robots(**values):
@@ -82,6 +85,9 @@ def test_the_commands_of_the_page_make_a_model_of_the_robot(clone):
     both, cell = (Path(f'runs/{name}.safetensors') for name in (
         'both/finetuned', 'cell/pretrained'))
     assert read_header(both)[1]['initial'] == verify(cell)
+    # The cell file of the page has the gripper that its imports name.
+    for path in (Path('runs/mine/finetuned.safetensors'), cell, both):
+        assert read_header(path)[0].gripper_half_width_m == pytest.approx(0.055)
     for name in ('before', 'after'):
         assert Path(f'out/{name}/report.html').exists()
     with Path('out/after/attempts.csv').open(encoding='utf-8') as file:

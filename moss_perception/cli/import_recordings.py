@@ -45,7 +45,8 @@ def import_recordings(arguments: argparse.Namespace) -> int:
         frames=model.window_frames, lead_time_s=arguments.lead_time,
         history_s=math.inf if arguments.seconds is None else arguments.seconds,
         groups=groups_of(arguments.group),
-        calibration=arguments.calibration and read_calibration(arguments.calibration))
+        calibration=arguments.calibration and read_calibration(arguments.calibration),
+        gripper_opening_m=arguments.gripper_opening)
     if arguments.seconds is None:
         # The rate is checked now.
         settings = replace(settings, history_s=2 * settings.frames / settings.rate_hz)

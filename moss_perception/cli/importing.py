@@ -20,15 +20,15 @@ from moss_perception.cli.topic_options import (
 )
 from moss_perception.core.parallel import PROCESSES
 
-_BOTH = ('calibration', 'group', 'lead_time')
+_BOTH = ('calibration', 'group', 'lead_time', 'gripper_opening')
 _ALLOWED = {
     'recordings': (*_BOTH, *TOPICS, *CAMERA_OPTIONS, 'bags', 'outcomes', 'rate', 'seconds',
                    'workers', 'executor'),
     '--lerobot': (*_BOTH, 'lerobot', 'camera', 'grasp', 'decision'),
 }
 """Options allowed for each kind of input, by the names under which argparse stores them."""
-_DEFAULTS: dict[str, Any] = {'lead_time': math.nan, 'camera': '', 'grasp': '', 'workers': 1,
-                             'executor': PROCESSES}
+_DEFAULTS: dict[str, Any] = {'lead_time': math.nan, 'gripper_opening': math.nan, 'camera': '',
+                             'grasp': '', 'workers': 1, 'executor': PROCESSES}
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +60,10 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--lead-time', type=float, metavar='S',
                         help='time from the decision until the fingers close, in seconds, of '
                              'attempts without a recorded one (default: unknown)')
+    parser.add_argument('--gripper-opening', type=float, metavar='M',
+                        help='distance between the open fingers of your gripper, in metres, in '
+                             'units of which a network sees grasps (default: unknown, and a '
+                             'training keeps that of its initial checkpoint)')
     parser.add_argument('--rate', type=float, metavar='HZ',
                         help='images per second to keep, chosen by their stamps (default: as the '
                              'shipped model sees)')

@@ -32,7 +32,7 @@ def import_lerobot(arguments: argparse.Namespace) -> int:
     foreign = Foreign(
         arguments.camera, arguments.grasp, arguments.decision,
         arguments.calibration and read_calibration(arguments.calibration),
-        groups_of(arguments.group), arguments.lead_time)
+        groups_of(arguments.group), arguments.lead_time, arguments.gripper_opening)
     began = time.perf_counter()
     samples = (sample for folder in arguments.lerobot for sample in read_dataset(folder, foreign))
     contents = save_samples(tqdm(samples, unit='episode', leave=False, disable=None),

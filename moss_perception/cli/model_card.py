@@ -10,6 +10,7 @@ from moss_perception.cli.common import write_text
 from moss_perception.core.errors import CheckpointError
 from moss_perception.core.tables import markdown
 from moss_perception.data.schema import Sample
+from moss_perception.models.manifest import read_header
 import numpy as np
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def _sections(results: 'Results', parts: list[tuple[str, int, list['Figure']]]) 
             ['threshold of scores', f'{results.threshold:.2f}, of highest balanced accuracy: '
              '`min_score` of `grasp_gate`'],
             ['out of distribution', 'fitted to the images of this training' if results.has_ood
-             else 'not known: the checkpoint has no statistics of its training']]
+             else 'not known: the checkpoint has no statistics of its training'],
+            ['gripper', f'opens {2 * read_header(results.out)[0].gripper_half_width_m:g} m: the '
+             'network sees grasps in units of it']]
     if without := notes.get('without_lead_time'):
         rows.append(['lead times', f'{without} of {len(samples)} samples know none: they were '
                      'taken at the default of the checkpoint that the training began with'])

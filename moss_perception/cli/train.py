@@ -59,6 +59,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
                              'all its weights if the layers are the same, else those of the '
                              'backbone and the head; without a model in --config, its network '
                              'too')
+    parser.add_argument('--gripper-opening', type=float, metavar='M',
+                        help='distance between the open fingers of your gripper, in metres, in '
+                             'units of which the network sees grasps (default: that of the data, '
+                             'by moss import --gripper-opening or a cell file; else that of '
+                             '--initial)')
     parser.add_argument('--hold-out', metavar='DIR', nargs='+', default=[],
                         help='folders, as of --data, all of whose samples are held out, such as '
                              'an imported recording of another day')
@@ -89,6 +94,7 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
 
     :raises ConfigError: if the file or a value is not allowed.
     """
+    from moss_perception.data.schema import check_opening
     from moss_perception.training.fit import Plan
     from moss_perception.training.settings import read_settings, Settings
     presets = share_directory() / 'config' / 'finetune.yaml'
@@ -100,6 +106,8 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
         settings = replace(settings, model=arguments.model)
     given = {name: getattr(arguments, name) for name in (
         'orders', 'image_size', 'epochs', 'batch', 'seed')}
+    if arguments.gripper_opening is not None:
+        given['gripper_half_width_m'] = check_opening(arguments.gripper_opening) / 2
     settings = settings.changed(**{k: v for k, v in given.items() if v is not None})
     run = Path(arguments.run or (
         f'runs/variants/{settings.name}_seed_{settings.recipe().seed}' if arguments.config

@@ -28,6 +28,8 @@ _ROWS: dict[str, tuple[type, tuple[int, ...]]] = {
     'attempt_positions': (np.float32, (3,))}
 _FACTS = ('name', 'seed', 'domain', 'split', 'motion', 'shape', 'family', 'cell', 'speed',
           'velocity', 'acceleration', 'lead_time_s', 'distortion_model')
+# Facts of which older files say nothing.
+_ADDED = ('gripper_opening_m',)
 
 
 def sample_path(folder: Path, number: int) -> Path:
@@ -125,7 +127,7 @@ def check_labels(sample: Sample) -> None:
 def facts_of(sample: Sample) -> dict[str, Any]:
     """Return the fields of a sample that are no arrays, as JSON can hold them."""
     attempt, mask = sample.attempt, sample.object_mask
-    facts: dict[str, Any] = {name: getattr(sample, name) for name in _FACTS}
+    facts: dict[str, Any] = {name: getattr(sample, name) for name in (*_FACTS, *_ADDED)}
     facts['groups'] = dict(sample.groups)
     facts['size'] = None if sample.size is None else [int(length) for length in sample.size]
     facts['object_mask'] = None if mask is None else list(mask.shape)
@@ -171,4 +173,5 @@ def sample_of(facts: dict[str, Any], rows: dict[str, np.ndarray], jpegs: Sequenc
             len(arrays['other_lead_times_s']), len(arrays['candidates']))
     return Sample(jpegs=tuple(jpegs), attempt=attempt, groups=facts['groups'],
                   size=None if size is None else (size[0], size[1]),
-                  **{name: facts[name] for name in _FACTS}, **arrays)
+                  **{name: facts[name] for name in _FACTS},
+                  **{name: facts[name] for name in _ADDED if name in facts}, **arrays)

@@ -6,8 +6,10 @@ The samples are simulated scenes, or were imported from recordings.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Optional
 
@@ -28,7 +30,8 @@ def read_shards(folder, unfinished: bool = False) -> Iterator[Sample]:
     Read all samples of a folder, in the order of the shards' names: imported ones, then scenes.
 
     :param unfinished: whether scenes of ``dataset.json`` may be missing.
-    :returns: an iterator of :class:`moss_perception.data.schema.Sample`.
+    :returns: an iterator of :class:`moss_perception.data.schema.Sample`; scenes of a cell file
+        have its gripper's opening.
     :raises SimulationError: if there are none, a scene can't be read, or some are missing.
     :raises DataError: the same of imported samples.
     """
@@ -41,8 +44,18 @@ def read_shards(folder, unfinished: bool = False) -> Iterator[Sample]:
         check_complete(folder)
     for path in imported:
         yield from read_samples(path)
+    opening_m = _opening_of(folder) if paths else math.nan
     for path in paths:
-        yield from read_shard(path)
+        for scene in read_shard(path):
+            yield scene if math.isnan(opening_m) else replace(scene, gripper_opening_m=opening_m)
+
+
+def _opening_of(folder) -> float:
+    """Return how far the gripper of the folder's cell file opens, metres; NaN without one."""
+    try:
+        return float(load_dataset(folder)['cell_file']['gripper.opening'])
+    except (KeyError, TypeError, ValueError):
+        return math.nan
 
 
 def in_view(samples: Iterable[Sample], limit: Optional[int] = None) -> list[Sample]:

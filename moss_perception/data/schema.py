@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import math
 from typing import Optional
 
-from moss_perception.core.errors import DataError, ShapeError
+from moss_perception.core.errors import ConfigError, DataError, ShapeError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.image_messages import CompressedImage
@@ -22,6 +22,9 @@ SHAKE_S = 0.5
 # When the fingers of a grasp decided now meet an object between them.
 GRIP_S = APPROACH_S + DESCEND_S + CLOSE_S / 2
 DURATION_S = APPROACH_S + DESCEND_S + CLOSE_S + LIFT_S + SHAKE_S
+
+# Narrower and wider ones are in other units.
+_NARROWEST_M, _WIDEST_M = 0.005, 1.0
 
 PERIOD_NS = 100_000_000
 """Between images without stored stamps, nanoseconds."""
@@ -115,6 +118,7 @@ class Sample:
         float32, shape ``(L, 3)``, optical frame, metres.
     :ivar object_mask: which pixels of the decision's image show the object: bool, of the images'
         height and width; ``None`` if it is not known.
+    :ivar gripper_opening_m: between the gripper's open fingers, metres; NaN if it is not known.
     :raises ShapeError: if labels, mask or values of other lead times do not fit the candidates
         or each other.
     """
@@ -148,6 +152,7 @@ class Sample:
     other_labels: Optional[np.ndarray] = None
     other_places: Optional[np.ndarray] = None
     object_mask: Optional[np.ndarray] = None
+    gripper_opening_m: float = float('nan')
 
     def __post_init__(self):
         count = len(self.candidates)
@@ -310,6 +315,20 @@ class Sample:
         """Tell which candidates lie in the image: bool, shape ``(K,)``."""
         pixels, _ = project(self.candidates[:, :3].astype(np.float64), self.camera)
         return np.all(np.isfinite(pixels), axis=1)
+
+
+def check_opening(opening_m: float) -> float:
+    """
+    Check how far a gripper is said to open.
+
+    :param opening_m: metres; NaN if it is not known.
+    :returns: the same.
+    :raises ConfigError: if no gripper opens so far, such as a number of millimetres.
+    """
+    if not (math.isnan(opening_m) or _NARROWEST_M <= opening_m <= _WIDEST_M):
+        raise ConfigError(f'gripper opening of {opening_m:g} m: expected {_NARROWEST_M:g} to '
+                          f'{_WIDEST_M:g} m between the open fingers')
+    return opening_m
 
 
 def size_of(data: bytes) -> tuple[int, int]:

@@ -70,6 +70,8 @@ class ModelConfig:
         self._expect('ensemble', self.ensemble >= 1, '1 or more')
         self._expect('temperature', self.temperature > 0, 'above 0')
         self._expect('std', min(self.std) > 0, 'above 0')
+        self._expect('gripper_half_width_m', 0 < self.gripper_half_width_m < 1,
+                     'metres, above 0 and below 1')
         self._expect('default_depth_m', self.default_depth_m > 0, 'above 0')
         low, high = self.lead_times_s
         self._expect('lead_times_s', 0 <= low <= high < float('inf'),

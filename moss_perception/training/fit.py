@@ -26,6 +26,7 @@ from moss_perception.training.derive import (
     written_whole,
 )
 from moss_perception.training.feature_cache import FeatureCache, is_complete
+from moss_perception.training.gripper import with_gripper
 from moss_perception.training.holding_out import held_out
 from moss_perception.training.ood import learn_distribution
 from moss_perception.training.processes import Group
@@ -119,7 +120,8 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
         ``only_cache``.
     :raises ConfigError: if the samples lack what the plan asks for by name.
     """
-    settings, initial = plan.settings, plan.initial_config()
+    initial = plan.initial_config()
+    settings = with_gripper(plan.settings, samples, sets, initial)
     usual = initial.default_lead_time_s if initial and initial.time_inputs else None
     selection = select(settings.of_checkpoint(initial) if initial else settings, samples, sets,
                        usual)

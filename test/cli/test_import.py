@@ -84,7 +84,8 @@ def test_several_recordings_and_workers_make_the_same_samples(imports, robot, tm
     words = [x for bag in bags for x in ('--outcomes', f'{bag}.csv')]
     words += ['--executed-topic', EXECUTED]
     assert main(['import', *bags, *words, '--out', 'two', '--workers', '3',
-                 '--group', 'operator=anna', '--lead-time', '0.7']) == 0
+                 '--group', 'operator=anna', '--lead-time', '0.7', '--gripper-opening',
+                 '0.085']) == 0
     one, two = (load_scenes(tmp_path / name) for name in ('one', 'two'))
     assert [x.name for x in one] == [x.name for x in two] == [
         *(f'monday/bag, attempt {n}' for n in (1, 2, 3)),
@@ -92,6 +93,7 @@ def test_several_recordings_and_workers_make_the_same_samples(imports, robot, tm
     for mine, theirs in zip(one, two, strict=True):
         assert mine.jpegs == theirs.jpegs and theirs.groups['operator'] == 'anna'
         assert np.isnan(mine.lead_time_s) and theirs.lead_time_s == 0.7
+        assert np.isnan(mine.gripper_opening_m) and theirs.gripper_opening_m == 0.085
 
 
 @pytest.mark.parametrize(('times', 'measured', 'expected'), [

@@ -2,6 +2,7 @@
 
 from example_samples import assert_same, sample, simulated
 from moss_perception.core.errors import DataError, SimulationError
+from moss_perception.data import sample_shards
 from moss_perception.data.sample_shards import (
     count_samples,
     read_samples,
@@ -23,6 +24,14 @@ def test_samples_come_back_as_they_were_written(tmp_path):
     assert [len(one.candidates) for one in got] == [8, 2, 5, 4]
     for mine, theirs in zip(got, written, strict=True):
         assert_same(mine, theirs)
+
+
+def test_files_from_before_the_gripper_was_stored_do_not_say_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_shards, '_ADDED', ())
+    write_samples(sample_path(tmp_path, 0), [sample(3, 8)])
+    monkeypatch.undo()
+    got, = read_samples(sample_path(tmp_path, 0))
+    assert_same(got, sample(3, 8, gripper_opening_m=np.nan))
 
 
 def test_a_folder_of_imported_samples_is_read_like_one_of_scenes(tmp_path):

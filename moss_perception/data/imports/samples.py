@@ -13,7 +13,7 @@ from moss_perception.core.lead_times import executed_lead_time
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.imports.survey import Survey
 from moss_perception.data.outcomes import Outcome
-from moss_perception.data.schema import Attempt, Sample
+from moss_perception.data.schema import Attempt, check_opening, Sample
 import numpy as np
 
 # The predictor's max_gap: a longer pause resets its window, so a sample begins after it.
@@ -57,6 +57,7 @@ class ImportSettings:
         NaN if it is not known.
     :ivar groups: group labels of all samples, such as ``{'operator': 'anna'}``.
     :ivar calibration: the camera's, in place of a recorded one; ``None`` to use that.
+    :ivar gripper_opening_m: see :class:`moss_perception.data.schema.Sample`.
     :raises ConfigError: if a value is not allowed.
     """
 
@@ -66,8 +67,10 @@ class ImportSettings:
     lead_time_s: float = float('nan')
     groups: Mapping[str, str] = field(default_factory=dict)
     calibration: Camera | None = None
+    gripper_opening_m: float = float('nan')
 
     def __post_init__(self):
+        check_opening(self.gripper_opening_m)
         if not 0.1 <= self.rate_hz <= 1000:
             raise ConfigError(f'rate of {self.rate_hz} Hz: expected 0.1 to 1000')
         shortest = (self.frames - 1) / self.rate_hz
@@ -250,7 +253,8 @@ def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: 
                         tuple(image(index) for index in planned.after),
                         stamps[list(planned.after)]),
         name=f'{bag}, attempt {outcome.attempt}', domain=outcome.domain, groups=groups,
-        motion=outcome.motion, lead_time_s=planned.lead_time_s)
+        motion=outcome.motion, lead_time_s=planned.lead_time_s,
+        gripper_opening_m=settings.gripper_opening_m)
 
 
 def camera_of(found: Survey, index: int, size: tuple[int, int], bag: str,

@@ -9,7 +9,7 @@ from typing import Any
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.frames import Camera
 from moss_perception.data.lerobot.layout import GRASP, SUCCESS
-from moss_perception.data.schema import Attempt, Sample
+from moss_perception.data.schema import Attempt, check_opening, Sample
 import numpy as np
 
 _IMAGES = ('video', 'image')
@@ -29,6 +29,7 @@ class Foreign:
     :ivar calibration: the camera's.
     :ivar groups: group labels of all samples.
     :ivar lead_time_s: of episodes without one, seconds; NaN if it is not known.
+    :ivar gripper_opening_m: of episodes without one, metres; NaN if it is not known.
     :raises ConfigError: if a value is not allowed.
     """
 
@@ -38,8 +39,10 @@ class Foreign:
     calibration: Camera | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     lead_time_s: float = math.nan
+    gripper_opening_m: float = math.nan
 
     def __post_init__(self):
+        check_opening(self.gripper_opening_m)
         if self.lead_time_s < 0 or math.isinf(self.lead_time_s):
             raise ConfigError(f'lead time of {self.lead_time_s} s: expected 0 s or more')
 

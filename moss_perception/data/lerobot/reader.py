@@ -37,7 +37,7 @@ def read_dataset(folder: Path, foreign: Foreign) -> Iterator[Sample]:
     Read the episodes of a data set, each as a sample.
 
     :param foreign: for a data set that ``moss export-dataset`` has not written; of one that it
-        has written, only groups and lead time are used.
+        has written, only groups, lead time and the gripper's opening are used.
     :returns: an iterator; everything that a look at the files shows is checked at its beginning.
     :raises DataError: if it is of another version, a file is missing or damaged, or something is
         not said that a sample needs.
@@ -66,9 +66,9 @@ def read_dataset(folder: Path, foreign: Foreign) -> Iterator[Sample]:
                 raise DataError(f'{folder}: episode {row["episode_index"]} has {len(jpegs)} '
                                 f'images and {chosen.num_rows} rows: expected {row["length"]}')
             sample = make(row['episode_index'], frames, jpegs)
-            known = math.isfinite(sample.lead_time_s)
-            yield replace(sample, groups={**sample.groups, **foreign.groups},
-                          lead_time_s=sample.lead_time_s if known else foreign.lead_time_s)
+            unknown = {name: getattr(foreign, name) for name in (
+                'lead_time_s', 'gripper_opening_m') if not math.isfinite(getattr(sample, name))}
+            yield replace(sample, groups={**sample.groups, **foreign.groups}, **unknown)
 
 
 def _episodes(folder: Path, info: dict[str, Any]) -> list[dict[str, Any]]:
