@@ -4,20 +4,28 @@ import argparse
 import json
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import add_checkpoint, print_json
 from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import (
     add_camera_options,
     add_topic_options,
-    setup_of,
-    topics_of,
+    add_topics_by_recording,
+    domain_of,
+    recordings_of,
 )
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header, training_seeds, verify
 from moss_perception.runtime.lead_times import check_lead_time
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from moss_perception.evaluation.batch import EvaluationInput
+    from moss_perception.evaluation.records import BagRecord
+    from moss_perception.models.layers.reading import GraspReader
+    from moss_perception.models.readout import Evidence
 
 NOT_WRITTEN = 3
 
@@ -27,16 +35,18 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=adapt)
     parser.description = (parser.description or '') + (
         ' Prints the result of the cross-validation as JSON. Needs torch.')
-    parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
+    parser.add_argument('--bag', nargs='+', required=True, metavar='[DOMAIN:]BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',
                         help='checkpoint to write (.safetensors); the graphs are written beside '
                              'it; an existing file is never overwritten')
     add_checkpoint(parser)
-    parser.add_argument('--outcomes', metavar='FILE',
-                        help='start, end and success of the attempts, if the recording does not '
-                             'contain them')
+    parser.add_argument('--outcomes', action='append', default=[], metavar='FILE',
+                        help='start, end and success of the attempts, if the recordings do not '
+                             'contain them: one file for all recordings, or one for each in '
+                             "order, where '' stands for those in the recording")
     add_topic_options(parser)
+    add_topics_by_recording(parser)
     add_camera_options(parser)
     parser.add_argument('--lead-time', type=float, metavar='S',
                         help='time from the decision until the fingers close, in seconds, of '
@@ -58,7 +68,6 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
 def adapt(arguments: argparse.Namespace) -> int:
     """Cross-validate, refit to all attempts and write the new checkpoint."""
     from moss_perception.evaluation.comparison import compare_adaptation
-    from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import network_of
     from moss_perception.models.manifest import read_checkpoint
     from moss_perception.models.readout import Readout, with_head
@@ -75,12 +84,10 @@ def adapt(arguments: argparse.Namespace) -> int:
     checkpoint = read_checkpoint(path, arguments.sha256)
     network = with_head(network_of(checkpoint))
     check_lead_time(network.config, arguments.lead_time)
-    for why in check_tables([(bag, arguments.outcomes, topics_of(arguments))
-                             for bag in arguments.bag], log):
+    recordings = recordings_of(arguments, [domain_of(text) for text in arguments.bag])
+    for why in check_tables([(x.path, x.outcomes, x.topics) for x in recordings], log):
         log.warning('%s', why)
-    evidence, records = collect(
-        network, arguments.bag, arguments.threads, arguments.lead_time,
-        attempts_csv=arguments.outcomes, setup=setup_of(arguments), **topics_of(arguments))
+    evidence, records = _collect(network, recordings, arguments)
     _log_unused_attempts(records, len(evidence), log)
     if network.config.time_inputs and arguments.lead_time is None and evidence.without_lead_time:
         log.warning('%s', without_lead_time(
@@ -105,6 +112,21 @@ def adapt(arguments: argparse.Namespace) -> int:
     digest = write_derived(out, made, notes, read_distribution(checkpoint), arguments.graphs)
     log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
     return 0
+
+
+def _collect(network: 'GraspReader', recordings: 'list[EvaluationInput]',
+             arguments: argparse.Namespace) -> 'tuple[Evidence, list[BagRecord]]':
+    """Replay the recordings, each with its own topics, outcomes and camera."""
+    from moss_perception.evaluation.evidence import collect
+    from moss_perception.models.readout import Evidence
+    import torch
+    found = [collect(network, [one.path], arguments.threads, arguments.lead_time,
+                     domain=one.domain, attempts_csv=one.outcomes, setup=one.setup, **one.topics)
+             for one in recordings]
+    evidence, records = zip(*found, strict=True)
+    return Evidence(torch.cat([x.hidden for x in evidence]),
+                    torch.cat([x.outcomes for x in evidence]),
+                    sum(x.without_lead_time for x in evidence)), sum(records, [])
 
 
 def _in_words(found: dict) -> str:

@@ -10,19 +10,11 @@ from typing import Any
 
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results, save
 from moss_perception.cli.outcome_tables import check_tables, shared_tables
-from moss_perception.cli.topic_options import choose, setup_of, topics_of
-from moss_perception.core.cameras import CameraSetup
+from moss_perception.cli.topic_options import choose, domain_of, recordings_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError, MossError
 from moss_perception.core.resources import model_path
 from moss_perception.data.remote import Cache, cache_folder, is_address, local, parse_size
 from moss_perception.evaluation.batch import EvaluationInput, replay_all, Work
-from moss_perception.evaluation.input_topics import (
-    check_names,
-    named_topics,
-    OUTCOMES,
-    take_setup,
-    topics_of_recording,
-)
 from moss_perception.evaluation.matching import NOT_LISTED
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
 from moss_perception.evaluation.record_files import by_checkpoint
@@ -75,33 +67,10 @@ def _recordings(arguments: argparse.Namespace) -> list[EvaluationInput]:
     """List the recordings with their domains, outcomes and topics."""
     bags = [domain_of(x) for x in arguments.bags] + [
         x.partition('=')[::2] for x in arguments.named_bags]
-    outcomes = arguments.outcomes * len(bags) if len(arguments.outcomes) == 1 else (
-        arguments.outcomes or [None] * len(bags))
-    if len(outcomes) != len(bags):
-        raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
-                          'expected one for all, or one for each')
-    named, setup = named_topics(arguments.topics), setup_of(arguments)
-    for_all = setup.values if setup else {}
-    check_names(named, bags)
-    found = []
-    for (domain, bag), table in zip(bags, outcomes, strict=True):
-        own = topics_of_recording(named, domain, bag)
-        table = own.pop(OUTCOMES, None) or table
-        camera = for_all | take_setup(own)
-        found.append(EvaluationInput(bag, domain, table or None, topics_of(arguments) | {
-            f'{key}_topic': topic for key, topic in own.items()},
-            CameraSetup.of(**camera) if camera else None))
+    found = recordings_of(arguments, bags)
     for why in check_tables([(x.path, x.outcomes, x.topics) for x in found], log):
         log.warning('%s', why)
     return found
-
-
-def domain_of(text: str) -> tuple[str, str]:
-    """Split ``DOMAIN:BAG``, unless the whole text is an address or an existing path."""
-    domain, colon, bag = text.partition(':')
-    whole = is_address(text) or '/' in domain or Path(text).exists()
-    split = colon and bag and not whole
-    return (domain, bag) if split else ('', text)
 
 
 def _models(arguments: argparse.Namespace) -> dict[Path, str]:
@@ -160,7 +129,7 @@ def _cache(arguments: argparse.Namespace) -> Cache:
 def _choose(one: EvaluationInput) -> EvaluationInput:
     """Choose the topics of a recording, unless it is at an address and not here."""
     return one if is_address(one.path) else replace(
-        one, topics=choose(one.path, dict(one.topics)))
+        one, topics=choose(one.path, dict(one.topics), one.setup))
 
 
 def _try_to_choose(one: EvaluationInput) -> EvaluationInput:

@@ -10,15 +10,13 @@ import math
 from pathlib import Path
 import time
 
-from moss_perception.cli.evaluate_recordings import domain_of
 from moss_perception.cli.outcome_tables import check_tables, shared_tables
-from moss_perception.cli.topic_options import choose, setup_of, topics_of
+from moss_perception.cli.topic_options import choose, domain_of, recordings_of
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording, recording_name
 from moss_perception.data.bags.transforms import RecordedTransforms
-from moss_perception.data.clips.inputs import read_calibration
 from moss_perception.data.imports.bags import BagInput
 from moss_perception.data.imports.folder import Contents, import_bags, require_new
 from moss_perception.data.imports.samples import ImportSettings
@@ -45,7 +43,6 @@ def import_recordings(arguments: argparse.Namespace) -> int:
         frames=model.window_frames, lead_time_s=arguments.lead_time,
         history_s=math.inf if arguments.seconds is None else arguments.seconds,
         groups=groups_of(arguments.group),
-        calibration=arguments.calibration and read_calibration(arguments.calibration),
         gripper_opening_m=arguments.gripper_opening)
     if arguments.seconds is None:
         # The rate is checked now.
@@ -64,24 +61,19 @@ def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
 
     :raises MossError: if their numbers differ, or a topic is missing or not clear.
     """
-    bags, topics = [domain_of(text) for text in arguments.bags], topics_of(arguments)
-    tables = arguments.outcomes
-    if len(tables) not in (0, 1, len(bags)):
-        raise ConfigError(f'--outcomes names {len(tables)} files for {len(bags)} recordings: '
-                          'expected one for all, or one for each')
-    tables = tables * len(bags) if len(tables) == 1 else tables or [''] * len(bags)
-    names = [recording_name(bag) for _, bag in bags]
+    recordings = recordings_of(arguments, [domain_of(text) for text in arguments.bags])
+    bags = [one.path for one in recordings]
+    names = [recording_name(bag) for bag in bags]
     twice = {name for name, count in Counter(names).items() if count > 1}
     names = [f'{Path(bag).resolve().parent.name}/{name}' if name in twice else name
-             for name, (_, bag) in zip(names, bags, strict=True)]
+             for name, bag in zip(names, bags, strict=True)]
     if len(set(names)) < len(names):
         raise ConfigError(f'recordings have the same name: {", ".join(names)}: expected a '
                           'different one for each, such as monday/bag and tuesday/bag')
-    setup = setup_of(arguments) or CameraSetup()
-    shared = shared_tables(tables)
-    inputs = [BagInput(bag, name, domain, table or None, table in shared, choose(bag, topics),
-                       setup) for (domain, bag), name, table in zip(bags, names, tables,
-                                                                    strict=True)]
+    shared = shared_tables([one.outcomes for one in recordings])
+    inputs = [BagInput(one.path, name, one.domain, one.outcomes, one.outcomes in shared,
+                       choose(one.path, dict(one.topics), one.setup), one.setup or CameraSetup())
+              for one, name in zip(recordings, names, strict=True)]
     # An import without any sample ends with a reason of its own, so there is nothing to warn of.
     check_tables([(x.path, x.outcomes, x.topics) for x in inputs], logging.getLogger('import'))
     return inputs

@@ -15,6 +15,7 @@ from moss_perception.cli.common import (
 from moss_perception.cli.topic_options import (
     add_camera_options,
     add_topic_options,
+    add_topics_by_recording,
     CAMERA_OPTIONS,
     TOPICS,
 )
@@ -22,8 +23,8 @@ from moss_perception.core.parallel import PROCESSES
 
 _BOTH = ('calibration', 'group', 'lead_time', 'gripper_opening')
 _ALLOWED = {
-    'recordings': (*_BOTH, *TOPICS, *CAMERA_OPTIONS, 'bags', 'outcomes', 'rate', 'seconds',
-                   'workers', 'executor'),
+    'recordings': (*_BOTH, *TOPICS, *CAMERA_OPTIONS, 'topics', 'bags', 'outcomes', 'rate',
+                   'seconds', 'workers', 'executor'),
     '--lerobot': (*_BOTH, 'lerobot', 'camera', 'grasp', 'decision'),
 }
 """Options allowed for each kind of input, by the names under which argparse stores them."""
@@ -49,10 +50,8 @@ def add_import(parser: argparse.ArgumentParser) -> None:
                         help='folder to write, which must be new')
     topics = parser.add_argument_group('topics')
     add_topic_options(topics)
+    add_topics_by_recording(topics)
     add_camera_options(parser.add_argument_group('camera'))
-    parser.add_argument('--calibration', type=Path, metavar='FILE.yaml',
-                        help="calibration of the camera, as written by ROS's camera_calibration "
-                             '(default: the recorded one)')
     parser.add_argument('--group', action='append', default=[], metavar='NAME=VALUE',
                         help='group label of all attempts, such as operator=anna, by which a '
                              'training can hold out; bag, day, object and the labels of '

@@ -118,10 +118,10 @@ def label(arguments: argparse.Namespace) -> int:
     out, sheet = _targets(arguments)
     reading = _reading(arguments)
     frames = CandidateFrames(setup_of(arguments), RecordedTransforms(arguments.bag))
-    topics = choose(arguments.bag, topics_of(arguments))
+    topics = choose(arguments.bag, topics_of(arguments), frames.setup)
     search = _search(arguments, topics)
     with Recording(arguments.bag, salvage=True) as recording:
-        bag = look_at(recording, topics, search, frames.setup.rectified)
+        bag = look_at(recording, topics, search, frames.setup)
         describe(bag, arguments.bag)
         if arguments.outcomes:
             outcomes, by_search = _checked(arguments, recording, bag, search, reading)

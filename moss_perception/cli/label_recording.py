@@ -9,6 +9,7 @@ from moss_perception.core.tables import lay_out
 from moss_perception.core.text import one_line
 
 if TYPE_CHECKING:
+    from moss_perception.core.cameras import CameraSetup
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.labels.attempts import Found, Search
     from moss_perception.data.labels.clock import Clock
@@ -36,12 +37,12 @@ class LookedAt:
 
 
 def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search',
-            rectified: str) -> LookedAt:
+            setup: 'CameraSetup') -> LookedAt:
     """
     Read the stamps of the images, and find the attempts.
 
     :param topics: chosen topics; ``image_topic`` is one of them.
-    :param rectified: see :func:`moss_perception.core.cameras.to_camera`.
+    :param setup: whether the images are rectified, and perhaps their calibration.
     :raises BagError: if the images have no stamps, or there are no attempts of a kind that the
         user asked for.
     """
@@ -65,18 +66,20 @@ def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search',
             raise
         lacking = str(error)
     images = Images(recording.path, topic, headers[-1][1],
-                    _camera(recording, topics, rectified), clock.zero_ns)
+                    _camera(recording, topics, setup), clock.zero_ns)
     return LookedAt(images, clock, stamps, found, lacking)
 
 
-def _camera(recording: 'Recording', topics: dict[str, str], rectified: str):
+def _camera(recording: 'Recording', topics: dict[str, str], setup: 'CameraSetup'):
     from moss_perception.core.cameras import to_camera
+    if setup.calibration is not None:
+        return setup.camera(topics['image_topic'])
     name = recording.camera_info_topic(topics['image_topic'], topics.get('camera_info_topic'))
     if name is None:
         return None
     _, kind, _, raw = next(recording.messages([name]))
     try:
-        return to_camera(recording.deserialize(raw, kind), topics['image_topic'], rectified)
+        return to_camera(recording.deserialize(raw, kind), topics['image_topic'], setup.rectified)
     except ConfigError as error:
         log.warning('%s: %s: %s', recording.path, name, error)
         return None

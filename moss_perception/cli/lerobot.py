@@ -31,7 +31,7 @@ def import_lerobot(arguments: argparse.Namespace) -> int:
     require_new(arguments.out)
     foreign = Foreign(
         arguments.camera, arguments.grasp, arguments.decision,
-        arguments.calibration and read_calibration(arguments.calibration),
+        arguments.calibration and read_calibration(Path(arguments.calibration)),
         groups_of(arguments.group), arguments.lead_time, arguments.gripper_opening)
     began = time.perf_counter()
     samples = (sample for folder in arguments.lerobot for sample in read_dataset(folder, foreign))

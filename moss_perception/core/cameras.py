@@ -1,10 +1,11 @@
 """How images relate to the calibration and the candidates: rectified or not, in which frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 import re
 from typing import Any
 
-from moss_perception.core.errors import ConfigError
+from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.transforms import parse_transform, Transform
 import numpy as np
@@ -18,6 +19,40 @@ _RECT_NAME = re.compile(r'(?:^|_)rect(?:ified)?(?:_|$)')
 
 
 @dataclass(frozen=True)
+class _WholeImage:
+    """The region of interest of a calibration in a file."""
+
+    x_offset: int = 0
+    y_offset: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True)
+class CalibrationFile:
+    """
+    A calibration in a file: the fields of sensor_msgs/CameraInfo that :func:`to_camera` reads.
+
+    :ivar width: of the images, pixels; ``height`` likewise.
+    :ivar k: the camera matrix, 9 numbers row by row, pixels.
+    :ivar d: the coefficients of ``distortion_model``.
+    :ivar r: rotation to the rectified images, 9 numbers.
+    :ivar p: projection of the rectified images, 12 numbers, pixels; zeros if it is not known.
+    """
+
+    width: int
+    height: int
+    k: tuple[float, ...]
+    d: tuple[float, ...]
+    distortion_model: str
+    r: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    p: tuple[float, ...] = (0.0,) * 12
+    binning_x: int = 0
+    binning_y: int = 0
+    roi: _WholeImage = field(default_factory=_WholeImage)
+
+
+@dataclass(frozen=True)
 class CameraSetup:
     """
     What a user says about the camera where messages do not say it.
@@ -28,12 +63,14 @@ class CameraSetup:
         frame the candidates name.
     :ivar candidates_transform: pose of that frame in the camera's optical frame; ``None`` for
         none.
+    :ivar calibration: of the images, in place of a recorded one; ``None`` to use that.
     :raises ConfigError: if a value is not allowed, or there is a frame and no transform.
     """
 
     rectified: str = AUTO
     candidates_frame: str = ''
     candidates_transform: Transform | None = None
+    calibration: CalibrationFile | None = None
 
     def __post_init__(self):
         if self.rectified not in RECTIFICATIONS:
@@ -46,24 +83,83 @@ class CameraSetup:
 
     @classmethod
     def of(cls, rectified: Any = AUTO, candidates_frame: str = '',
-           candidates_transform: Any = None) -> 'CameraSetup':
+           candidates_transform: Any = None, calibration: Path | str = '') -> 'CameraSetup':
         """
         Read values as parameters and options give them.
 
         :param rectified: a text, or a boolean, as which YAML reads ``true``.
         :param candidates_transform: see :func:`moss_perception.core.transforms.parse_transform`.
+        :param calibration: file that :func:`read_calibration_file` reads; empty for none.
         :raises ConfigError: if a value is not allowed.
+        :raises BagError: if the calibration can't be read or used.
         """
         text = str(rectified).lower() if isinstance(rectified, bool) else rectified
-        return cls(text, candidates_frame, parse_transform(candidates_transform))
+        return cls(text, candidates_frame, parse_transform(candidates_transform),
+                   read_calibration_file(Path(calibration)) if calibration else None)
+
+    def camera(self, image_topic: str) -> Camera | None:
+        """
+        Return the camera of the calibration in a file; ``None`` without one.
+
+        :param image_topic: topic of the images, which may say that they are rectified.
+        :raises ConfigError: if the calibration can't be used for such images.
+        """
+        if self.calibration is None:
+            return None
+        return to_camera(self.calibration, image_topic, self.rectified)
 
     @property
     def values(self) -> dict[str, str]:
-        """The settings as texts that :meth:`of` reads, without those that are not set."""
+        """The settings of a node as texts that :meth:`of` reads, without those not set."""
         found = {'rectified': self.rectified, 'candidates_frame': self.candidates_frame,
                  'candidates_transform': '' if self.candidates_transform is None
                  else self.candidates_transform.numbers}
         return {name: text for name, text in found.items() if text}
+
+
+def read_calibration_file(path: Path) -> CalibrationFile:
+    """
+    Read what camera_calibration and camera_info_manager write.
+
+    :param path: YAML with image_width, image_height, camera_matrix, distortion_model and
+        distortion_coefficients; and perhaps rectification_matrix and projection_matrix, which
+        rectified images need.
+    :raises BagError: if it can't be read or used.
+    """
+    # The node reads its calibration from a topic.
+    import yaml
+    try:
+        values = yaml.safe_load(path.expanduser().read_text(encoding='utf-8'))
+        more: dict[str, Any] = {short: _numbers(values[name], count) for short, name, count in (
+            ('r', 'rectification_matrix', 9), ('p', 'projection_matrix', 12)) if name in values}
+        found = CalibrationFile(
+            int(values['image_width']), int(values['image_height']),
+            _numbers(values['camera_matrix'], 9), _numbers(values['distortion_coefficients']),
+            values['distortion_model'], **more)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
+        raise BagError(f"calibration {path} can't be read: {reason}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise BagError(
+            f'calibration {path} lacks or garbles a value ({" ".join(str(error).split())}): '
+            'expected image_width, image_height, camera_matrix, distortion_model and '
+            'distortion_coefficients') from error
+    if not (found.width > 0 and found.height > 0):
+        raise BagError(f'calibration {path} is of {found.width} x {found.height} pixels: expected '
+                       'sides above 0')
+    try:
+        Camera(found.width, found.height, np.array(found.k).reshape(3, 3), np.array(found.d),
+               found.distortion_model)
+    except ConfigError as error:
+        raise BagError(f'calibration {path} cannot be used: {error}') from None
+    return found
+
+
+def _numbers(values: Any, count: int | None = None) -> tuple[float, ...]:
+    found = np.array(values['data'], np.float64).ravel()
+    if count is not None and len(found) != count:
+        raise ValueError(f'{len(found)} numbers in place of {count}')
+    return tuple(found.tolist())
 
 
 def to_camera(message: Any, image_topic: str = '', rectified: str = AUTO) -> Camera:

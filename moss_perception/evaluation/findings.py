@@ -185,6 +185,8 @@ class InputCheck:
         self._recording, self._received = recording, received
         self._handlers = {images: self._image, candidates: self._candidates, camera: self._camera}
         self._newest: tuple[bytes, Any] = (b'', None)
+        if (calibration := placing.setup.calibration) is not None:
+            self.seen.camera(calibration)
 
     def run(self, topics: Iterable[str] | None) -> None:
         """

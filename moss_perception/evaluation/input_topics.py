@@ -10,6 +10,7 @@ them for several recordings, each by its domain or its path::
       image: /camera/color/image_raw
       executed: /planner/goal
       candidates_transform: 0 0 1 1 0 0 0
+      calibration: camera.yaml
       outcomes: real.csv
 """
 
@@ -27,10 +28,14 @@ KEYS = ('image', 'camera_info', 'candidates', 'lead_times', 'outcome', 'executed
 OUTCOMES = 'outcomes'
 """Besides the topics, a recording may name its CSV file of outcomes."""
 
-SETUP = ('rectified', 'candidates_frame', 'candidates_transform')
+CALIBRATION = 'calibration'
+"""A file with the camera's calibration, in place of a topic."""
+
+SETUP = ('rectified', 'candidates_frame', 'candidates_transform', CALIBRATION)
 """The values of :class:`moss_perception.core.cameras.CameraSetup`, for one recording."""
 
 _KNOWN = (*KEYS, *SETUP, OUTCOMES)
+_FILES = (OUTCOMES, CALIBRATION)
 _SUFFIXES = ('.yaml', '.yml')
 
 Names = dict[str, str]
@@ -62,7 +67,8 @@ def read_topics(path: Path) -> dict[str, Names]:
     """
     Read a YAML file of topics.
 
-    :returns: topics by recording; paths of outcomes are relative to the file's folder.
+    :returns: topics by recording; paths of outcomes and calibrations are relative to the file's
+        folder.
     :raises ConfigError: if it can't be read or has another form.
     """
     try:
@@ -78,9 +84,9 @@ def read_topics(path: Path) -> dict[str, Names]:
         where = f'topics {path}, {str(name)!r},'
         if not isinstance(topics, dict):
             raise ConfigError(f'{where} has {topics!r}: expected KEY: TOPIC')
-        found[str(name)] = _checked(topics, where)
-        if OUTCOMES in topics:
-            found[str(name)][OUTCOMES] = str(path.parent / topics[OUTCOMES])
+        found[str(name)] = _checked({
+            key: str(path.parent / value) if key in _FILES and isinstance(value, str) and value
+            else value for key, value in topics.items()}, where)
     return found
 
 
@@ -96,7 +102,7 @@ def _checked(values: Mapping[Any, Any], where: str) -> Names:
             raise ConfigError(f'{where} has the key {key!r}: expected one of {", ".join(_KNOWN)}')
         if not (isinstance(topic, str) and topic.strip()):
             raise ConfigError(f'{where} has {key}: {topic!r}, expected '
-                              + ('a file' if key == OUTCOMES else 'a text' if key in SETUP
+                              + ('a file' if key in _FILES else 'a text' if key in SETUP
                                  else 'a topic'))
     names = {str(key): topic.strip() for key, topic in values.items()}
     try:

@@ -75,6 +75,9 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     outputs = outputs or read_outputs(path, scores_topic)
     if outputs.run.complete and (lacking := _lacking(outputs)):
         raise MossError(f'{lacking}: expected all; the machine may be too busy')
+    if setup is not None and setup == CameraSetup(calibration=setup.calibration):
+        # A calibration alone says nothing of the frames, which the node knew.
+        setup = replace(outputs.setup, calibration=setup.calibration)
     inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv,
                           setup=setup or outputs.setup, **topics)
     verification = verification or Verification()
@@ -126,7 +129,9 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         # The run may have been recorded without images.
         images = (recording.image_topic(image_topic or outputs.newest.get('topic')).name
                   if recording.image_topics() else '')
-        camera = recording.camera_info_topic(images, camera_info_topic) or ''
+        calibration = setup.calibration if setup is not None else None
+        camera = '' if calibration else (
+            recording.camera_info_topic(images, camera_info_topic) or '')
         grasps = _candidates_topic(recording, candidates_topic, bool(outputs.run.played))
         # The scores have been made with them: only a wrong name matters.
         recording.lead_times_topic(lead_times_topic)
@@ -150,7 +155,7 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         attempts = [replace(x, expected=x.expected or scored) for x in attempts]
         if scored and not grasps:
             check.seen.candidates_topic = None
-        if not (camera or scored):
+        if not (camera or scored or calibration):
             check.seen.calibrations = recording.camera_info_topics(images)
         # Only reading the whole file finds damage inside it.
         doubtful = recording.damage or (

@@ -75,8 +75,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if recorded.
     :param executed_topic: ``None`` for ``/selected_grasp``, or else the only poses of executed
         grasps by their name; empty for none.
-    :param setup: whether the images are rectified, and where the candidates' frame is; ``None``
-        to take both from the recording.
+    :param setup: whether the images are rectified, where the candidates' frame is, and perhaps
+        the calibration; ``None`` to take all from the recording.
     :param executed_setup: as ``setup``, to find out where the executed grasps are; ``None`` for
         the same.
     :param attempts_csv: table of outcomes to use instead of ``outcome_topic``; see
@@ -93,7 +93,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     """
     with Recording(path, salvage=True) as recording:
         image = recording.image_topic(image_topic)
-        camera_topic = recording.camera_info_topic(image.name, camera_info_topic)
+        camera_topic = None if setup is not None and setup.calibration else (
+            recording.camera_info_topic(image.name, camera_info_topic))
         grasps_topic = recording.candidates_topic(candidates_topic)
         times_topic = recording.lead_times_topic(lead_times_topic)
         outcomes = [] if not with_attempts else outcomes_of(
@@ -107,7 +108,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
                 executed_frames.place, camera_frame=recording.frame_of(image.name)))
         seen = findings.Seen(
             image_topic=image.name, placing=frames, candidates_topic=grasps_topic or '',
-            calibrations=None if camera_topic else recording.camera_info_topics(image.name),
+            calibrations=None if camera_topic or frames.setup.calibration else (
+                recording.camera_info_topics(image.name)),
             cameras=other_cameras(recording, image.name))
         run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
         topics = {image.name} | {x for x in (camera_topic, grasps_topic, times_topic) if x}
@@ -145,6 +147,8 @@ class _Run:
                                     predictor.stream_lead_time_s)
         self._predictor.set_level(predictor.target_level)
         self._predictor.frames = seen.placing
+        if (calibration := seen.placing.setup.calibration) is not None:
+            self._predictor.set_camera(seen.camera(calibration))
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
         self._placed: set[int] = set()

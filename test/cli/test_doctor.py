@@ -5,6 +5,7 @@ import socket
 import threading
 from types import SimpleNamespace
 
+from calibrations import write_calibration
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.cli.doctor import installation
 from moss_perception.cli.main import main
@@ -59,6 +60,15 @@ def test_a_good_recording_has_nothing_wrong(tmp_path, capsys):
 def test_problems_of_a_recording_are_found(tmp_path, capsys, robot, level, words):
     found = problems(doctor(capsys, Robot(**robot).write(tmp_path / 'bag')), level)
     assert any(words in x for x in found) if words else not found
+
+
+def test_a_calibration_in_a_file_is_one_of_a_recording(tmp_path, capsys):
+    bag = Robot(calibrated=False).write(tmp_path / 'bag')
+    path = write_calibration(tmp_path / 'cal.yaml')
+    assert problems(doctor(capsys, bag, '--calibration', path)) == []
+    with pytest.raises(SystemExit, match='2'):
+        main(['doctor', '--calibration', str(path)])
+    assert '--calibration goes with the check of a recording' in capsys.readouterr().err
 
 
 def test_damage_is_a_warning_that_strict_makes_a_failure(tmp_path, capsys):

@@ -4,6 +4,7 @@ from functools import partial
 import json
 import re
 
+from calibrations import write_calibration
 import cv2
 from moss_perception.cli.main import main
 from moss_perception.data.scenes import load_scenes
@@ -242,6 +243,32 @@ def test_each_sample_has_the_calibration_of_its_images(imports, robot, tmp_path)
     # No sample has images of two calibrations: this one begins at the change.
     assert samples[1].stamps_ns[0] == pytest.approx(START_NS + 1e9 * 4.1, abs=6e7)
     assert 'the samples have 2 calibrations' in said
+
+
+def test_each_recording_has_its_own_topics_outcomes_and_calibration(imports, robot, tmp_path):
+    robot('monday', calibrated=False)
+    robot('tuesday', successes=(False,), executed=(0.0, 0.01, 0.5))
+    write_calibration(tmp_path / 'monday.yaml', focal=70.0)
+    (tmp_path / 'topics.yaml').write_text(
+        f'real:\n  executed: {EXECUTED}\n  calibration: monday.yaml\n  outcomes: monday.csv\n')
+    imports('real:monday', 'tuesday', table=False, topics=False, words=[
+        '--topics', 'topics.yaml',
+        '--topics', f'tuesday=executed:={EXECUTED},outcomes:=tuesday.csv'])
+    samples = load_scenes(tmp_path / 'out')
+    assert [(x.domain, x.camera.matrix[0, 0]) for x in samples] == [
+        *[('real', 70.0)] * 3, ('real', 60.0)]
+    assert samples[0].camera.distortion.tolist() == samples[3].camera.distortion.tolist()
+    # A calibration for all takes the place of recorded ones, but not of that of one recording.
+    imports('real:monday', 'tuesday', table=False, topics=False, out='again', words=[
+        '--topics', 'topics.yaml', '--calibration', str(write_calibration(
+            tmp_path / 'all.yaml', focal=50.0)),
+        '--topics', f'tuesday=executed:={EXECUTED},outcomes:=tuesday.csv'])
+    assert [x.camera.matrix[0, 0] for x in load_scenes(tmp_path / 'again')] == [70.0] * 3 + [50.0]
+
+
+def test_topics_of_a_recording_that_is_not_imported_are_refused(imports, robot):
+    said = imports(robot(), words=['--topics', 'real=image:=/x'], status=1)
+    assert "--topics names 'real': expected one of bag" in said
 
 
 def test_nothing_is_overwritten(imports, robot, tmp_path):

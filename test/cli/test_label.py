@@ -3,6 +3,7 @@
 import csv
 import json
 
+from calibrations import write_calibration
 import cv2
 import lab_bag as lab
 from moss_perception.cli.main import main as moss
@@ -91,6 +92,25 @@ def test_a_grasp_that_cannot_be_drawn_says_why_in_its_tile(make_bag, tmp_path, e
     assert moss(['label', str(bag), '--sheet', str(tmp_path / 'sheet.png')]) == 0
     assert labels == [said] * 3
     assert (f'attempt 3: {said}' in caplog.text) == ('outside' in said)
+
+
+def test_a_calibration_in_a_file_draws_the_grasp_as_that_of_a_topic(
+        bag, make_bag, tmp_path, capsys, caplog):
+    bare = make_bag(lab.images()[:-1] + lab.executed(), 'bare')
+    path = write_calibration(tmp_path / 'cal.yaml', (40, 40), 40.0, ())
+    sheets = [tmp_path / f'{name}.png' for name in ('topic', 'without', 'file')]
+    assert moss(['label', str(bag), '--sheet', str(sheets[0])]) == 0
+    assert moss(['label', str(bare), '--sheet', str(sheets[1])]) == 0
+    assert 'attempt 3: no calibration that fits the image' in caplog.text
+    caplog.clear()
+    capsys.readouterr()
+    assert moss(['label', str(bare), '--sheet', str(sheets[2]), '--template', '--out',
+                 str(tmp_path / 'bare.csv'), '--calibration', str(path)]) == 0
+    assert 'no calibration' not in caplog.text
+    assert f'--calibration {path}' in capsys.readouterr().out
+    topic, without, file = (cv2.imread(str(x)) for x in sheets)
+    np.testing.assert_array_equal(file, topic)
+    assert without.shape != topic.shape or (without != topic).any()
 
 
 def test_a_grasp_in_base_link_is_drawn_where_the_transform_says(bag, make_bag, table, tmp_path,

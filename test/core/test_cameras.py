@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from calibrations import write_calibration
 from moss_perception.core.cameras import CameraSetup, names_rectified, to_camera
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
@@ -46,6 +47,20 @@ def test_rectified_images_have_p_and_no_distortion(topic, rectified, uses_p):
                                 np.zeros(0), '')
     else:
         assert camera == Camera(640, 480, np.reshape(K, (3, 3)), np.array(BENT))
+
+
+def test_a_calibration_in_a_file_is_read_as_the_messages_are(tmp_path):
+    path = write_calibration(
+        tmp_path / 'cal.yaml', (640, 480), 600.0, BENT, camera_matrix={'data': K},
+        rectification_matrix={'data': [1, 0, 0, 0, 1, 0, 0, 0, 1]}, projection_matrix={'data': P})
+    for topic, rectified in (('/camera/image_raw', 'auto'), ('/camera/image_rect', 'auto'),
+                             ('/camera/image_raw', 'true'), ('/camera/image_rect', 'false')):
+        setup = CameraSetup.of(rectified, calibration=path)
+        assert setup.camera(topic) == to_camera(info(), topic, rectified)
+    assert CameraSetup().camera('/camera/image_raw') is None
+    bare = write_calibration(tmp_path / 'bare.yaml', (640, 480), 600.0, BENT)
+    with pytest.raises(ConfigError, match='no projection of rectified images'):
+        CameraSetup.of(calibration=bare).camera('/camera/image_rect')
 
 
 def test_a_point_of_a_rectified_image_is_found_by_p():

@@ -1,6 +1,7 @@
 """Recordings of other people's cameras and frames score as they should, or say why not."""
 
 from bag_factory import kind as new
+from calibrations import write_calibration
 import cv2
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.scores import ScoreReason
@@ -81,6 +82,29 @@ def test_the_calibration_of_the_whole_sensor_scores_binned_images_as_their_own_d
     record, found, _ = scores(rewrite(source, tmp_path / 'bag', change), predictor)
     # The larger matrix rounds differently.
     assert_same(record, found, reference, atol=1e-6)
+
+
+def test_a_calibration_in_a_file_scores_as_that_of_a_topic_and_takes_its_place(
+        tmp_path, source, predictor, reference):
+    path = write_calibration(tmp_path / 'cal.yaml', (40, 40), 40.0, ())
+    setup = CameraSetup.of(calibration=path)
+
+    def without(topic, kind, ns, message):
+        if not kind.endswith('CameraInfo'):
+            yield topic, kind, ns, message
+
+    def wrong(topic, kind, ns, message):
+        if kind.endswith('CameraInfo'):
+            message.k = message.k * [2, 1, 1, 1, 2, 1, 1, 1, 1]
+        yield topic, kind, ns, message
+    bags = [rewrite(source, tmp_path / one.__name__, one) for one in (without, wrong)]
+    for bag in bags:
+        record, found, _ = scores(bag, predictor, setup=setup)
+        assert_same(record, found, reference)
+        assert not [x for x in (*record.notes, *record.warnings) if 'calibration' in x]
+    record, _, reasons = scores(bags[0], predictor)
+    assert reasons == {ScoreReason.NO_CALIBRATION}
+    assert any('there is no camera calibration' in x for x in record.notes)
 
 
 def test_a_grasp_86_degrees_off_a_fisheyes_axis_has_no_score_and_the_reason(

@@ -1,6 +1,7 @@
 """Each recording has topics of its own, by its domain or path, as text or in a YAML file."""
 
-from moss_perception.core.errors import ConfigError
+from calibrations import write_calibration
+from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.evaluation.input_topics import (
     check_names,
     named_topics,
@@ -38,6 +39,23 @@ def test_a_recording_says_what_its_messages_do_not_say_about_the_camera(tmp_path
         'candidates_transform': '0 0 1 1 0 0 0'}
     assert own['real'] == {'image': '/arm/color'} and take_setup(own['sim']) == {
         'rectified': 'false'}
+
+
+def test_a_recording_names_a_file_with_its_calibration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'cell'
+    folder.mkdir()
+    path = write_calibration(folder / 'cal.yaml')
+    (folder / 'topics.yaml').write_text('real:\n  image: /arm/color\n  calibration: cal.yaml\n')
+    own = named_topics(['cell/topics.yaml', 'sim=calibration:=cell/cal.yaml'])
+    assert take_setup(own['real']) == {'calibration': 'cell/cal.yaml'}
+    assert take_setup(own['sim']) == {'calibration': 'cell/cal.yaml'}
+    path.write_text('no calibration')
+    for texts in (['cell/topics.yaml'], ['sim=calibration:=cell/cal.yaml']):
+        with pytest.raises(BagError, match='calibration cell/cal.yaml lacks or garbles a value'):
+            named_topics(texts)
+    with pytest.raises(BagError, match="calibration none.yaml can't be read: No such file"):
+        named_topics(['sim=calibration:=none.yaml'])
 
 
 @pytest.mark.parametrize(('text', 'line'), [

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from calibrations import write_calibration
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, MossError
 from moss_perception.core.scores import GraspScores, ScoreReason
@@ -117,6 +118,24 @@ def test_an_executed_grasp_in_base_link_is_placed_as_the_node_or_the_user_says(
     score = np.float32(0.5 if source == 'nearest' else 0.55)
     assert (found.source, found.score) == (source, score)
     assert any('base_link' in note for note in record_.notes) == (source == 'default')
+
+
+def test_a_calibration_in_a_file_draws_grasps_in_the_frame_that_the_node_knew(record, tmp_path):
+    path = write_calibration(tmp_path / 'cal.yaml', (40, 40), 20.0, ())
+    bag = record(diagnostics={**DIAGNOSTICS, 'candidates_transform': '0 0 0 0 0 0 1'})
+    for given, drawn in ((None, False), (CameraSetup.of(calibration=path), True)):
+        found, = evaluate_recorded(bag, setup=given).attempts
+        assert np.isfinite(found.fingers).all() and bool(found.fingers.size) == drawn
+    moved = rewrite(bag, tmp_path / 'robot', _in_base)
+    found, = evaluate_recorded(moved, setup=CameraSetup.of(calibration=path)).attempts
+    assert found.source != 'default' and found.fingers.size
+
+
+def _in_base(topic, kind, ns, message):
+    """Name the frame of the robot's base, without moving a grasp."""
+    if topic in ('/grasp_candidates', '/selected_grasp'):
+        message.header.frame_id = 'base_link'
+    yield topic, kind, ns, message
 
 
 def test_the_same_place_in_another_orientation_is_not_the_executed_grasp(record):

@@ -1,5 +1,6 @@
 """The description of an evaluation over topics, compared with expected processes."""
 
+from calibrations import write_calibration
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import share_directory
 from moss_perception.ros.system.evaluation import evaluation_runs
@@ -181,6 +182,15 @@ def test_a_live_cell_may_stand_beside_a_recording(tmp_path, bag):
 def test_what_cannot_be_run_is_refused(tmp_path, values, line):
     with pytest.raises(ConfigError, match=line):
         evaluation_runs({'out': str(tmp_path), **values})
+
+
+def test_a_calibration_in_a_file_is_refused_since_the_predictor_takes_a_topic(tmp_path, bag):
+    path = write_calibration(tmp_path / 'cal.yaml')
+    with pytest.raises(ConfigError, match=(
+            f"argument 'real_topics' names the calibration {path}: expected a topic of "
+            'camera_info, from which the predictor takes it; moss evaluate reads files')):
+        evaluation_runs({'out': str(tmp_path), 'real_bag': bag,
+                         'real_topics': f'calibration:={path}'})
 
 
 def test_a_recording_without_images_is_refused(tmp_path, make_bag, factory):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from calibrations import write_calibration
 import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError
@@ -20,6 +21,7 @@ from moss_perception.training.adapt import cross_validate, fit_calibration, fit_
 from moss_perception.training.derive import refuse_existing
 import numpy as np
 import pytest
+from robot_bag import EXECUTED, Robot
 import torch
 
 SAMPLE = Path(__file__).resolve().parents[2] / 'samples' / 'sim_20'
@@ -254,6 +256,30 @@ def test_what_would_not_have_helped_is_not_written(run, tmp_path, capsys, caplog
     assert json.loads(capsys.readouterr().out)['change'] == change
     assert 'nothing was written' in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_recording_has_its_own_topics_outcomes_and_calibration(
+        run, few_attempts, tmp_path, capsys, caplog):
+    caplog.set_level('INFO')
+    Robot(calibrated=False, successes=(True, False) * 2).write(tmp_path / 'robot')
+    path = write_calibration(tmp_path / 'cal.yaml')
+    # The last --bag of a command line counts.
+    bags = ['--bag', str(few_attempts), f'real:{tmp_path / "robot"}']
+    table = f'executed:={EXECUTED},outcomes:={tmp_path / "robot.csv"}'
+    assert run(tmp_path / 'a.safetensors', -0.1, *bags, '--topics', f'real={table}') == 0
+    assert '8 of 12 attempts have a score at their decision' in caplog.text
+    assert 'there is no camera calibration' in caplog.text
+    caplog.clear()
+    assert run(tmp_path / 'b.safetensors', -0.1, *bags, '--topics',
+               f'real={table},calibration:={path}') == 0
+    assert '12 of 12 attempts have a score at their decision' in caplog.text
+    assert [x['name'] for x in read_header(tmp_path / 'b.safetensors')[1]['lineage'][0]['bags']
+            ] == ['bag', 'robot']
+    caplog.clear()
+    assert run(tmp_path / 'c.safetensors', -0.1, *bags, '--outcomes', '', '--outcomes',
+               str(tmp_path / 'robot.csv'), '--executed-topic', '') == 0
+    assert run(tmp_path / 'd.safetensors', -0.1, *bags, *['--outcomes', 'x'] * 3) == 1
+    assert '--outcomes names 3 files for 2 recordings: expected one for all' in caplog.text
 
 
 def test_attempts_without_a_lead_time_are_said_or_get_the_one_that_is_given(

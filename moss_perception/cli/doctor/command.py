@@ -54,6 +54,9 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     """
     if arguments.bag and arguments.offline:
         raise UsageError('--offline goes with the check of an installation, not of a recording')
+    if arguments.calibration and not arguments.bag:
+        raise UsageError('--calibration goes with the check of a recording: a running system has '
+                         'its calibration on a topic')
     if arguments.seconds <= 0:
         raise UsageError(f'--seconds {arguments.seconds:g}: expected more than 0')
     # The checks say what is wrong, once.

@@ -30,7 +30,8 @@ def check_recording(path: Path, config: ModelConfig, topics: Mapping[str, str],
     :param config: of the checkpoint that would read it.
     :param topics: those that the user names, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
-    :param setup: whether the images are rectified, and where the candidates' frame is.
+    :param setup: whether the images are rectified, where the candidates' frame is, and perhaps
+        the calibration.
     :returns: the checks of the file, and of its streams.
     :raises BagError: if nothing of it can be read.
     """
@@ -54,11 +55,14 @@ def _read(recording: Recording, config: ModelConfig, topics: Mapping[str, str],
           setup: CameraSetup | None) -> Streams:
     """Read the messages that an evaluation uses."""
     image = recording.image_topic(topics.get('image_topic'))
-    calibration = recording.camera_info_topic(image.name, topics.get('camera_info_topic'))
+    calibration = None if setup is not None and setup.calibration else (
+        recording.camera_info_topic(image.name, topics.get('camera_info_topic')))
     candidates = recording.candidates_topic(topics.get('candidates_topic'))
     frames = CandidateFrames(setup, RecordedTransforms(recording.path))
     streams = Streams(config, Seen(image_topic=image.name, placing=frames,
                                    candidates_topic=candidates or ''))
+    if frames.setup.calibration is not None:
+        streams.camera(frames.setup.calibration)
     handlers: dict[str, Any] = {topic: take for topic, take in (
         (calibration, streams.camera), (candidates, streams.candidates)) if topic}
     handlers |= dict.fromkeys((x for x in recording.topics if x.endswith(_SCORES)), streams.scores)

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import logging
 from pathlib import Path
 
-from moss_perception.core.errors import BagError, ClipError, ConfigError
+from moss_perception.core.cameras import RAW, read_calibration_file, to_camera
+from moss_perception.core.errors import BagError, ClipError
 from moss_perception.core.frames import Camera
 from moss_perception.core.text import clean
 from moss_perception.data.clips.frames import SUFFIXES
 from moss_perception.data.labels.cells import read_flag, read_number
 from moss_perception.data.labels.sheet import read_sheet
 from moss_perception.data.labels.table import column_of, unit_of
-import numpy as np
-import yaml
 
 _NEEDED = ('clip', 'success')
 _TIMES = ('start', 'decision', 'end')
@@ -177,33 +176,13 @@ def _time(name: str, text: str) -> int | None:
 
 def read_calibration(path: Path) -> Camera:
     """
-    Read what camera_calibration and camera_info_manager write.
+    Read the camera of a calibration in a file.
 
-    :param path: YAML with image_width, image_height, camera_matrix, distortion_model and
-        distortion_coefficients.
+    :param path: see :func:`moss_perception.core.cameras.read_calibration_file`.
+    :returns: with K and the distortion, as of images that are not rectified.
     :raises BagError: if it can't be read or used.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding='utf-8'))
-        width, height = int(values['image_width']), int(values['image_height'])
-        matrix = np.array(values['camera_matrix']['data'], np.float64).reshape(3, 3)
-        distortion = np.array(values['distortion_coefficients']['data'], np.float64).ravel()
-        model = values['distortion_model']
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
-        raise BagError(f"calibration {path} can't be read: {reason}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise BagError(
-            f'calibration {path} lacks or garbles a value ({" ".join(str(error).split())}): '
-            'expected image_width, image_height, camera_matrix, distortion_model and '
-            'distortion_coefficients') from error
-    if not (width > 0 and height > 0):
-        raise BagError(f'calibration {path} is of {width} x {height} pixels: expected sides '
-                       'above 0')
-    try:
-        return Camera(width, height, matrix, distortion, model)
-    except ConfigError as error:
-        raise BagError(f'calibration {path} cannot be used: {error}') from None
+    return to_camera(read_calibration_file(path), rectified=RAW)
 
 
 def check_shape(camera: Camera, width: int, height: int) -> None:

@@ -56,7 +56,8 @@ class BagInput:
         one is.
     :ivar topics: as :func:`moss_perception.data.imports.survey.survey` takes them, and those of
         the outcomes and the executed grasps.
-    :ivar setup: whether the images are rectified, and where the candidates' frame is.
+    :ivar setup: whether the images are rectified, where the candidates' frame is, and perhaps
+        the calibration.
     :ivar part: of the recording's shards, every ``parts``-th from this one on is made.
     """
 
@@ -117,7 +118,7 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
         attempts, place = find(recording, one)
         attempts = sorted(attempts, key=lambda x: x.outcome.decision_ns)
         _check_attempts(one, attempts)
-        found = survey(recording, one.topics, place, one.setup.rectified)
+        found = survey(recording, one.topics, place, one.setup)
         # In the order in which their images come, which is another one if stamps jump back.
         attempts = sorted(attempts, key=lambda x: found.image_at(x.outcome.decision_ns))
         done = Imported(one.name, 0 if one.part else len(attempts),

@@ -56,7 +56,6 @@ class ImportSettings:
     :ivar lead_time_s: of attempts for which neither the recorder nor the planner has one, seconds;
         NaN if it is not known.
     :ivar groups: group labels of all samples, such as ``{'operator': 'anna'}``.
-    :ivar calibration: the camera's, in place of a recorded one; ``None`` to use that.
     :ivar gripper_opening_m: see :class:`moss_perception.data.schema.Sample`.
     :raises ConfigError: if a value is not allowed.
     """
@@ -66,7 +65,6 @@ class ImportSettings:
     history_s: float = 3.2
     lead_time_s: float = float('nan')
     groups: Mapping[str, str] = field(default_factory=dict)
-    calibration: Camera | None = None
     gripper_opening_m: float = float('nan')
 
     def __post_init__(self):
@@ -237,7 +235,7 @@ def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: 
     :raises DataError: if there is no calibration, or it is of another size.
     """
     outcome, stamps = planned.attempt.outcome, found.stamps_ns
-    camera = camera_of(found, planned.before[-1], size, bag, settings)
+    camera = camera_of(found, planned.before[-1], size, bag)
     _check_in_view(planned.candidates[planned.executed, :3].astype(float), camera)
     successes = np.full(len(planned.candidates), np.nan, np.float32)
     successes[planned.executed] = outcome.success
@@ -257,8 +255,7 @@ def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: 
         gripper_opening_m=settings.gripper_opening_m)
 
 
-def camera_of(found: Survey, index: int, size: tuple[int, int], bag: str,
-              settings: ImportSettings) -> Camera:
+def camera_of(found: Survey, index: int, size: tuple[int, int], bag: str) -> Camera:
     """
     Return the calibration of an image.
 
@@ -267,12 +264,10 @@ def camera_of(found: Survey, index: int, size: tuple[int, int], bag: str,
 
     :raises DataError: if there is none, or it is of another size.
     """
-    camera = settings.calibration
-    if camera is None and found.cameras:
-        camera = found.cameras[found.camera_ids[index]]
-    if camera is None:
+    if not found.cameras:
         raise DataError(f'{bag}: no calibration of {found.image_topic}: expected a topic of '
                         'camera_info (--camera-info-topic), or a file (--calibration)')
+    camera = found.cameras[found.camera_ids[index]]
     fitting = camera.at_size(*size)
     if fitting is None:
         raise DataError(f'{bag}: the images have {size[0]} x {size[1]} pixels, the calibration '

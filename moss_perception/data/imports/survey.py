@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from moss_perception.core.cameras import AUTO, CalibrationCheck, to_camera
+from moss_perception.core.cameras import CalibrationCheck, CameraSetup, to_camera
 from moss_perception.core.errors import BagError, CandidateError, ConfigError
 from moss_perception.core.frames import Camera, Candidates, to_candidates
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
@@ -108,7 +108,7 @@ class Survey:
 
 
 def survey(recording: Recording, topics: Mapping[str, str], place: Place = lambda one: one,
-           rectified: str = AUTO) -> Survey:
+           setup: CameraSetup | None = None) -> Survey:
     """
     Read everything of a recording but its images.
 
@@ -116,15 +116,19 @@ def survey(recording: Recording, topics: Mapping[str, str], place: Place = lambd
     :param topics: names by ``image_topic``, ``camera_info_topic``, ``candidates_topic`` and
         ``lead_times_topic``; missing ones are found as in an evaluation.
     :param place: brings grasps into the images' frame.
-    :param rectified: see :func:`moss_perception.core.cameras.to_camera`.
+    :param setup: whether the images are rectified, and perhaps their calibration.
     :raises BagError: if a topic is missing or not clear, a message is damaged, or a calibration
         can't be used.
     """
     images = recording.image_topic(topics.get('image_topic')).name
-    camera_topic = recording.camera_info_topic(images, topics.get('camera_info_topic'))
+    setup = setup or CameraSetup()
+    camera_topic = None if setup.calibration else (
+        recording.camera_info_topic(images, topics.get('camera_info_topic')))
     grasps_topic = recording.candidates_topic(topics.get('candidates_topic'))
     times_topic = recording.lead_times_topic(topics.get('lead_times_topic'))
     found = Survey(images, _recording=recording, _place=place)
+    if (camera := setup.camera(images)) is not None:
+        found.cameras.append(camera)
     calibrations: list[tuple[int, int]] = []
     newest, stamps = b'', []
     names = [x for x in (images, camera_topic, grasps_topic, times_topic) if x]
@@ -139,7 +143,7 @@ def survey(recording: Recording, topics: Mapping[str, str], place: Place = lambd
             # Most calibrations of a stream differ only in their stamps.
             if raw[STAMP_END:] != newest:
                 newest = raw[STAMP_END:]
-                camera = _calibration(recording, raw, kind, (topic, images), rectified)
+                camera = _calibration(recording, raw, kind, (topic, images), setup.rectified)
                 found.calibration_check.take(camera)
                 if camera not in found.cameras:
                     found.cameras.append(camera)

@@ -15,6 +15,7 @@ from typing import Any, TYPE_CHECKING
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
 from moss_perception.evaluation.input_topics import (
+    CALIBRATION,
     is_file,
     Names,
     OUTCOMES,
@@ -159,6 +160,15 @@ def _requirements(given: dict[str, str]) -> list[str]:
 def _topics(given: dict[str, str], which: str) -> Names:
     """Read the topics of a recording, by the keys of evaluation.input_topics."""
     text, name = given[f'{which}_topics'], f'{which}_topics'
+    found = _named(given, which, text, name)
+    if CALIBRATION in found:
+        raise ConfigError(f'argument {name!r} names the calibration {found[CALIBRATION]}: '
+                          'expected a topic of camera_info, from which the predictor takes it; '
+                          'moss evaluate reads files')
+    return found
+
+
+def _named(given: dict[str, str], which: str, text: str, name: str) -> Names:
     if not is_file(text):
         return parse_topics(text, f'argument {name!r}')
     domain = given[f'{which}_domain'] or which
