@@ -91,7 +91,7 @@ def _check(one: EvaluationInput) -> None:
     :raises MossError: if it does not.
     """
     from moss_perception.data.bags.reader import Recording
-    from moss_perception.data.labels.matching import outcomes_of
+    from moss_perception.data.labels.outcomes import outcomes_of
     topics = one.topics
     with Recording(one.path, salvage=True) as recording:
         images = recording.image_topic(topics.get('image_topic'))

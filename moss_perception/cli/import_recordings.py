@@ -10,10 +10,10 @@ import math
 from pathlib import Path
 import time
 
-from moss_perception.cli.outcome_tables import check_tables, shared_tables
+from moss_perception.cli.outcome_tables import examine_tables, shared_tables
 from moss_perception.cli.topic_options import choose, domain_of, recordings_of
 from moss_perception.core.cameras import CameraSetup
-from moss_perception.core.errors import ConfigError
+from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording, recording_name
 from moss_perception.data.bags.transforms import RecordedTransforms
@@ -21,7 +21,7 @@ from moss_perception.data.imports.bags import BagInput
 from moss_perception.data.imports.folder import Contents, import_bags, require_new
 from moss_perception.data.imports.samples import ImportSettings
 from moss_perception.data.imports.survey import Place
-from moss_perception.data.labels.matching import outcomes_of
+from moss_perception.data.labels.outcomes import outcomes_of
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.models.manifest import read_header
 from moss_perception.runtime.candidate_frames import CandidateFrames
@@ -47,11 +47,17 @@ def import_recordings(arguments: argparse.Namespace) -> int:
     if arguments.seconds is None:
         # The rate is checked now.
         settings = replace(settings, history_s=2 * settings.frames / settings.rate_hz)
-    began = time.perf_counter()
-    with tqdm(unit='attempt', leave=False, disable=None) as bar:
-        contents = import_bags(inputs_of(arguments), arguments.out, find_attempts, settings,
-                               arguments.workers, bar.update, arguments.executor)
-    log_contents(contents, arguments.out, time.perf_counter() - began)
+    began, inputs = time.perf_counter(), inputs_of(arguments)
+    tables = examine_tables([(x.path, x.outcomes, x.topics) for x in inputs],
+                            logging.getLogger('import'))
+    try:
+        with tqdm(unit='attempt', leave=False, disable=None) as bar:
+            contents = import_bags(inputs, arguments.out, find_attempts, settings,
+                                   arguments.workers, bar.update, arguments.executor)
+    except BagError as error:
+        raise BagError('; '.join([str(error), *tables.hints])) from error
+    log_contents(contents, arguments.out, time.perf_counter() - began,
+                 [*tables.foreign, *tables.findings])
     return 0
 
 
@@ -71,12 +77,9 @@ def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
         raise ConfigError(f'recordings have the same name: {", ".join(names)}: expected a '
                           'different one for each, such as monday/bag and tuesday/bag')
     shared = shared_tables([one.outcomes for one in recordings])
-    inputs = [BagInput(one.path, name, one.domain, one.outcomes, one.outcomes in shared,
-                       choose(one.path, dict(one.topics), one.setup), one.setup or CameraSetup())
-              for one, name in zip(recordings, names, strict=True)]
-    # An import without any sample ends with a reason of its own, so there is nothing to warn of.
-    check_tables([(x.path, x.outcomes, x.topics) for x in inputs], logging.getLogger('import'))
-    return inputs
+    return [BagInput(one.path, name, one.domain, one.outcomes, one.outcomes in shared,
+                     choose(one.path, dict(one.topics), one.setup), one.setup or CameraSetup())
+            for one, name in zip(recordings, names, strict=True)]
 
 
 def find_attempts(recording: Recording, one: BagInput) -> tuple[Sequence[Attempt], Place]:
@@ -110,10 +113,15 @@ def groups_of(texts: Sequence[str]) -> dict[str, str]:
     return groups
 
 
-def log_contents(contents: Contents, out: Path, took_s: float) -> None:
-    """Log the warnings and the numbers of a folder."""
+def log_contents(contents: Contents, out: Path, took_s: float,
+                 of_tables: Sequence[str] = ()) -> None:
+    """
+    Log the warnings and the numbers of a folder.
+
+    :param of_tables: what is wrong with the tables of outcomes, a line each.
+    """
     log = logging.getLogger('import')
-    for line in contents.warnings():
+    for line in (*of_tables, *contents.warnings()):
         log.warning('%s', line)
     log.info('%d samples of %d attempts in %s, %d of them successful, in %.1f s; values of '
              'groups: %s', contents.samples, contents.attempts, out, contents.successes, took_s,

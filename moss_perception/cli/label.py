@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.labels.attempts import Search
     from moss_perception.data.labels.clock import Reading
+    from moss_perception.data.labels.matching import Labels
     from moss_perception.data.outcomes import Outcome
     from moss_perception.evaluation.contact_sheet import Images, Tile
 
@@ -45,7 +46,7 @@ def add_label(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=label)
     parser.description = (parser.description or '') + (
         ' Prints the first and last stamp of the images and the attempts. With --outcomes it also '
-        'checks a table, and shows the clock offset that would match if no row does.')
+        'checks a table, and shows the clock offset with which more rows would match.')
     parser.add_argument('bag', metavar='BAG', help='rosbag2 folder, .mcap or .db3 file')
     table = parser.add_mutually_exclusive_group()
     table.add_argument('--template', action='store_true',
@@ -122,9 +123,13 @@ def label(arguments: argparse.Namespace) -> int:
     search = _search(arguments, topics)
     with Recording(arguments.bag, salvage=True) as recording:
         bag = look_at(recording, topics, search, frames.setup)
-        describe(bag, arguments.bag)
-        if arguments.outcomes:
-            outcomes, by_search = _checked(arguments, recording, bag, search, reading)
+        try:
+            labels = arguments.outcomes and _read(arguments, recording, bag, search, reading)
+        finally:
+            # The stamps of the recording help to correct a table that can't be read.
+            describe(bag, arguments.bag)
+        if labels:
+            outcomes, by_search = _checked(arguments, labels, bag)
             text = table_of(outcomes)
         else:
             (outcomes, text), by_search = _template(bag), True
@@ -182,27 +187,37 @@ def _search(arguments: argparse.Namespace, topics: dict[str, str]) -> 'Search':
                      **{x: topic for x, topic in topics.items() if x in known}})
 
 
-def _checked(arguments: argparse.Namespace, recording: 'Recording', bag: LookedAt,
-             search: 'Search', reading: 'Reading') -> 'tuple[list[Outcome], bool]':
+def _read(arguments: argparse.Namespace, recording: 'Recording', bag: LookedAt,
+          search: 'Search', reading: 'Reading') -> 'Labels':
     """
-    Read a table, and log what is wrong with it.
+    Read a table, and log how, and first of all if it is clearly of another clock.
+
+    :raises BagError: if it can't be read, or no row is within the recording.
+    """
+    from moss_perception.data.labels import checks
+    from moss_perception.data.labels.matching import read_labels
+    labels = read_labels(arguments.outcomes, recording, bag.images.topic, search, reading)
+    if why := checks.another_clock(labels, arguments.bag):
+        log.warning('%s', why)
+    for note in (*labels.notes, *checks.readings(labels)):
+        log.info('%s: %s', arguments.outcomes, note)
+    if why := checks.foreign(labels, arguments.bag):
+        raise BagError(why)
+    return labels
+
+
+def _checked(arguments: argparse.Namespace, labels: 'Labels',
+             bag: LookedAt) -> 'tuple[list[Outcome], bool]':
+    """
+    Log what is wrong with a table, and print how many attempts it has.
 
     :returns: the outcomes in the recording; and whether attempts that were found tell times of
         them.
     """
     from moss_perception.data.labels import checks
-    from moss_perception.data.labels.matching import read_labels
-    labels = read_labels(arguments.outcomes, recording, bag.images.topic, search, reading)
-    for note in labels.notes:
-        log.info('%s: %s', arguments.outcomes, note)
-    if why := checks.foreign(labels, arguments.bag):
-        raise BagError(why)
     kept = checks.within(labels)
-    kept, taken = checks.with_decisions(kept, bag.found)
-    if taken and bag.found is not None:
-        log.info('%s: %d rows have no decision: it is taken from the attempts found %s',
-                 arguments.outcomes, taken, bag.found.how)
-    for line in checks.findings(labels, kept, bag.stamps, bag.clock, bag.found):
+    taken = sum(x.is_whole and x.decided and 'decision' not in x.row.times for x in kept)
+    for line in checks.findings(labels, kept, bag.stamps):
         log.warning('%s', line)
     outcomes = [x.outcome for x in kept]
     print(f'{arguments.outcomes}: {len(outcomes)} of {len(labels.rows)} rows are attempts of '

@@ -15,7 +15,7 @@ from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.clocks import other_cameras
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.transforms import RecordedTransforms
-from moss_perception.data.labels.matching import outcomes_of
+from moss_perception.data.labels.outcomes import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps

@@ -1,7 +1,9 @@
 """The attempts of a recording without outcomes: by executed grasps, the gripper or candidates."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
@@ -18,6 +20,12 @@ from moss_perception.data.outcomes import Outcome
 OUTCOMES, EXECUTED, GRIPPER, CANDIDATES = 'outcomes', 'executed', 'gripper', 'candidates'
 SOURCES = (OUTCOMES, EXECUTED, GRIPPER, CANDIDATES)
 """What attempts are found by, in the order in which it is tried."""
+
+LATE_NS = 10 * 10**9
+"""People write a time down when an attempt is over, up to this long after it, nanoseconds."""
+
+# A decision that is written down is that of the attempt so near, whichever is before it.
+_SAME_NS = 2 * 10**9
 
 
 @dataclass(frozen=True)
@@ -36,10 +44,62 @@ class Found:
 
     :ivar spans: in the order of time; attempt N is the N-th.
     :ivar how: what they were found by, in words.
+    :ivar source: one of :data:`SOURCES`.
     """
 
     spans: Sequence[Span]
     how: str
+    source: str
+
+    @cached_property
+    def _decided(self) -> list[tuple[int, int]]:
+        return sorted((x.decision_ns, n) for n, x in enumerate(self.spans))
+
+    @cached_property
+    def decisions_ns(self) -> list[int]:
+        """Return the stamps of the decisions in the order of time, nanoseconds."""
+        return [at_ns for at_ns, _ in self._decided]
+
+    def within(self, first_ns: int, last_ns: int) -> list[int]:
+        """Return the indices of the attempts that were decided within a time, nanoseconds."""
+        found = slice(bisect_left(self.decisions_ns, first_ns),
+                      bisect_right(self.decisions_ns, last_ns))
+        return [n for _, n in self._decided[found]]
+
+    def at(self, name: str, at_ns: int, step_ns: int = 1) -> int | None:
+        """
+        Find the attempt that a time belongs to.
+
+        An attempt starts before its decision, so a start belongs to the next decision. Other times
+        are noted after the decision, so they belong to the last decision before them. Only where
+        there is none shortly before, a time may be one at which an attempt has begun.
+
+        :param name: the column: ``start``, ``decision``, ``end`` or ``time``.
+        :param at_ns: the time, nanoseconds.
+        :param step_ns: its resolution, such as a second for times in whole seconds.
+        :returns: the index of the attempt; ``None`` if there is none.
+        """
+        step_ns = max(step_ns, 1) - 1
+        following = bisect_left(self.decisions_ns, at_ns)
+        if name == 'start':
+            return self._next(bisect_left(self.decisions_ns, at_ns - step_ns), at_ns + LATE_NS)
+        before = bisect_right(self.decisions_ns, at_ns + step_ns) - 1
+        if name == 'decision' and (near := [
+                (abs(self.decisions_ns[x] - at_ns), x) for x in (before, following)
+                if 0 <= x < len(self.spans)]) and min(near)[0] <= _SAME_NS:
+            return self._decided[min(near)[1]][1]
+        if before >= 0:
+            number = self._decided[before][1]
+            if at_ns <= self.spans[number].end_ns + LATE_NS:
+                return number
+        return self._next(following, at_ns) if name == 'time' else None
+
+    def _next(self, index: int, latest_ns: int) -> int | None:
+        """Return the attempt of the decision at an index, unless it begins too late."""
+        if index == len(self.spans):
+            return None
+        number = self._decided[index][1]
+        return number if self.spans[number].start_ns <= latest_ns else None
 
 
 @dataclass(frozen=True)
@@ -94,7 +154,7 @@ def find_attempts(recording: Recording, clock: Clock, search: Search) -> Found:
 def _by_outcomes(recording: Recording, clock: Clock, search: Search) -> Found:
     outcomes = recording.outcomes(search.outcome_topic)
     spans = [Span(x.start_ns, x.decision_ns, x.end_ns) for x in outcomes]
-    return Found(spans, 'by the recorded outcomes')
+    return Found(spans, 'by the recorded outcomes', OUTCOMES)
 
 
 def _by_executed(recording: Recording, clock: Clock, search: Search) -> Found | None:
@@ -108,7 +168,7 @@ def _by_executed(recording: Recording, clock: Clock, search: Search) -> Found | 
         return None
     stamps = [x.time_ns(clock.lag_ns) for x in recording.executed(topic)]
     return Found(_around(_last_of_groups(stamps, search), search, clock),
-                 f'by the executed grasps on {topic}')
+                 f'by the executed grasps on {topic}', EXECUTED)
 
 
 def _by_gripper(recording: Recording, clock: Clock, search: Search) -> Found | None:
@@ -121,7 +181,7 @@ def _by_gripper(recording: Recording, clock: Clock, search: Search) -> Found | N
     found = closings(recording, topics[0], clock.lag_ns, search.closed)
     spans = _around([at for at, _ in found.spans], search, clock,
                     [opened for _, opened in found.spans])
-    return Found(spans, f'by the gripper on {found.topic}, {found.closed}')
+    return Found(spans, f'by the gripper on {found.topic}, {found.closed}', GRIPPER)
 
 
 def _by_candidates(recording: Recording, clock: Clock, search: Search) -> Found | None:
@@ -136,7 +196,7 @@ def _by_candidates(recording: Recording, clock: Clock, search: Search) -> Found 
         if recording.deserialize(raw, kind).poses:
             stamps.append(stamp_of(raw))
     return Found(_around(_last_of_groups(stamps, search), search, clock),
-                 f'by pauses of the candidates on {topic or CANDIDATES_TOPIC}')
+                 f'by pauses of the candidates on {topic or CANDIDATES_TOPIC}', CANDIDATES)
 
 
 def executed_topic(recording: Recording) -> str | None:

@@ -38,12 +38,23 @@ class Moment:
     :ivar number: the number in it; ``None`` if it is a date and time.
     :ivar stamp_ns: a date and time, nanoseconds since 1970 (UTC); ``None`` if it is a number.
     :ivar zoned: whether the date and time has a zone of its own.
+    :ivar decimals: of the number, or of the seconds; -1 for a date and time without seconds.
     """
 
     text: str
     number: Decimal | None = None
     stamp_ns: int | None = None
     zoned: bool = False
+    decimals: int = 0
+
+    def step_ns(self, unit_ns: int) -> int:
+        """
+        Return the resolution with which the time is written, nanoseconds.
+
+        :param unit_ns: of numbers, nanoseconds.
+        """
+        unit_ns = unit_ns if self.stamp_ns is None else UNITS_NS['s']
+        return 60 * unit_ns if self.decimals < 0 else unit_ns // 10**min(self.decimals, 18)
 
 
 def read_flag(name: str, text: str) -> bool:
@@ -88,7 +99,7 @@ def read_moment(name: str, text: str, zone: tzinfo = timezone.utc, day: str = ''
     :raises ValueError: if it is none.
     """
     if (number := read_number(text)) is not None:
-        return Moment(text, number)
+        return Moment(text, number, decimals=max(-int(number.as_tuple().exponent), 0))
     if day and _CLOCK_ONLY.fullmatch(text):
         # Spreadsheets have a date as one with a time of midnight.
         text = f'{re.sub(r"[ T]00:00(:00)?$", "", day)} {text}'
@@ -103,7 +114,8 @@ def read_moment(name: str, text: str, zone: tzinfo = timezone.utc, day: str = ''
             why = '; day and month cannot be told apart'
         raise ValueError(f'expected decimal seconds, got {clean(text)!r} as {name} (or a date '
                          f'and time such as {EXAMPLE}){why}')
-    return Moment(text, stamp_ns=_stamp_ns(name, text, found, zone), zoned=bool(found['z']))
+    return Moment(text, stamp_ns=_stamp_ns(name, text, found, zone), zoned=bool(found['z']),
+                  decimals=len(found['f'] or '') if found['S'] else -1)
 
 
 def _stamp_ns(name: str, text: str, found: re.Match, zone: tzinfo) -> int:

@@ -1,11 +1,11 @@
 """What is wrong with the labels of a recording, each in one line."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+import shlex
 
-from moss_perception.data.labels.attempts import Found
-from moss_perception.data.labels.clock import Clock, in_words
-from moss_perception.data.labels.matching import Label, Labels
+from moss_perception.core.errors import BagError
+from moss_perception.data.labels.clock import in_words
+from moss_perception.data.labels.matching import Label, Labels, time_name
 import numpy as np
 
 FEWEST = 20
@@ -23,22 +23,69 @@ def foreign(labels: Labels, bag: str) -> str:
     """
     if len(labels.outside) < len(labels.rows) or labels.clock is None:
         return ''
-    label, clock = labels.rows[0], labels.clock
+    label = labels.rows[0]
     return (
-        f'outcomes {labels.table.path}: none of {len(labels.rows)} rows is within {bag}, from '
-        f'{in_words(clock.first_ns)} to {in_words(clock.last_ns)}: {labels.table.at} '
-        f'{label.row.line} is at {in_words(label.outcome.start_ns)}; '
-        + (labels.hint or 'no offset of hours and no other unit would match'))
+        f'outcomes {labels.table.path}: none of {len(labels.rows)} rows is within '
+        f'{_of_recording(labels, bag)}: {labels.table.at} {label.row.line} is at '
+        f'{in_words(label.outcome.start_ns)}; '
+        + (labels.hint.text if labels.hint else
+           'no offset of hours and no other unit would match'))
+
+
+def another_clock(labels: Labels, bag: str) -> str:
+    """
+    Return what to say of a table of which another reading matches clearly more rows; else empty.
+
+    If no row matches at all, :func:`foreign` says so.
+
+    :param bag: name of the recording.
+    """
+    if labels.hint is None or not labels.hint.clear or foreign(labels, bag):
+        return ''
+    there = len(labels.rows) - len(labels.outside) - len(labels.lost)
+    lacking = lacking_rows(labels)
+    return (
+        f'outcomes {labels.table.path}: {there} of {len(labels.rows)} rows match '
+        f'{_of_recording(labels, bag)}'
+        + (f', and {len(lacking)} attempts found {labels.found.how} have no row'
+           if labels.found and lacking else '') + f': {labels.hint.text}')
+
+
+def refuse_another_clock(labels: Labels, bag: str) -> None:
+    """
+    Refuse a table whose times are of another clock, though some of them lie in the recording.
+
+    :param bag: path of the recording.
+    :raises BagError: if another reading of the times matches clearly more rows.
+    """
+    if why := another_clock(labels, bag):
+        raise BagError(f'{why}; {remedy(labels, bag)}; if the times are right, name the recording '
+                       'of each row in a column bag')
+
+
+def remedy(labels: Labels, bag: str) -> str:
+    """Return the command that writes a table with the times of its hint; empty without one."""
+    if labels.hint is None:
+        return ''
+    path = labels.table.path
+    return 'write the table again: ' + shlex.join([
+        'moss', 'label', bag, '--outcomes', str(path), *labels.hint.options, '--out',
+        f'{path.stem}_stamps.csv'])
+
+
+def _of_recording(labels: Labels, bag: str) -> str:
+    assert labels.clock is not None  # only rows of a recording can be outside of it
+    return f'{bag}, from {in_words(labels.clock.first_ns)} to {in_words(labels.clock.last_ns)}'
 
 
 def within(labels: Labels) -> list[Label]:
     """
-    Return the rows within the recording.
+    Return the rows within the recording that are of an attempt.
 
     :raises BagError: if two of them have the same number.
     """
-    outside = {id(x) for x in labels.outside}
-    kept = [x for x in labels.rows if id(x) not in outside]
+    others = {id(x) for x in (*labels.outside, *labels.lost)}
+    kept = [x for x in labels.rows if id(x) not in others]
     lines: dict[int, int] = {}
     for label in kept:
         number, line = label.outcome.attempt, label.row.line
@@ -49,32 +96,22 @@ def within(labels: Labels) -> list[Label]:
     return kept
 
 
-def with_decisions(labels: Sequence[Label], found: Found | None) -> tuple[list[Label], int]:
-    """
-    Take the decisions of rows without one from the attempts of the recording.
-
-    :returns: the rows, and how many took a decision. A row takes it if it holds exactly one.
-    """
-    done, taken = [], 0
-    for label in labels:
-        one = label.outcome
-        inside = [] if found is None or 'decision' in label.row.times or label.found else [
-            x.decision_ns for x in found.spans if one.start_ns <= x.decision_ns <= one.end_ns]
-        if len(inside) == 1:
-            label = replace(label, outcome=replace(one, decision_ns=inside[0]))
-            taken += 1
-        done.append(label)
-    return done, taken
+def lacking_rows(labels: Labels) -> list[int]:
+    """List the numbers of the attempts found in the recording that no row is of."""
+    if labels.found is None:
+        return []
+    outside = {id(x) for x in labels.outside}
+    having = {n for x in labels.rows if id(x) not in outside
+              for n in labels.found.within(x.outcome.start_ns, x.outcome.end_ns)}
+    return [n + 1 for n in range(len(labels.found.spans)) if n not in having]
 
 
-def findings(labels: Labels, kept: Sequence[Label], stamps: np.ndarray, clock: Clock,
-             found: Found | None) -> list[str]:
+def findings(labels: Labels, kept: Sequence[Label], stamps: np.ndarray) -> list[str]:
     """
-    List what a user should know of a recording's labels.
+    List what a user should know of a recording's labels, a line each.
 
     :param kept: rows within the recording, in the order of the table.
     :param stamps: int64, header stamps of all images, nanoseconds, ascending.
-    :param found: attempts of the recording; ``None`` if none were found.
     """
     table = labels.table
     said = [f'{table.at} {x.row.line}: attempt {x.outcome.attempt} at '
@@ -89,12 +126,54 @@ def findings(labels: Labels, kept: Sequence[Label], stamps: np.ndarray, clock: C
              f'({table.at} {one.row.line}) ends at {in_words(one.outcome.end_ns)}: they overlap'
              for one, later in zip(ordered, ordered[1:], strict=False)
              if later.outcome.start_ns < one.outcome.end_ns]
-    shown = said[:_NAMED] + [f'{len(said) - _NAMED} more lines of this kind'] * (
-        len(said) > _NAMED)
-    return [f'{table.path}: {line}' for line in [*shown, *_of_all(kept, found)]]
+    hint = [labels.hint.text] if labels.hint and not labels.hint.clear else []
+    return [f'{table.path}: {line}' for line in [
+        *_first(said), *hint, *_of_numbers(kept), *of_attempts(labels)]]
 
 
-def _of_all(kept: Sequence[Label], found: Found | None) -> list[str]:
+def of_attempts(labels: Labels) -> list[str]:
+    """List what may be wrong with the attempts to which rows belong, a line each."""
+    table, found = labels.table, labels.found
+    lost = _first([f'{table.at} {x.row.line}: no attempt of the recording is decided shortly '
+                   f'before {in_words(x.outcome.start_ns)}, and the row is left out'
+                   for x in labels.lost])
+    outside = {id(x) for x in labels.outside}
+    starts = [str(x.row.line) for x in labels.rows
+              if x.is_whole and not x.decided and id(x) not in outside]
+    if starts:
+        lost.append(
+            f'{len(starts)} rows have no decision, and none was found within them '
+            f'({table.at} {_names(starts)}): their start is taken for it, though the robot '
+            'decides later; expected a column decision, or a topic of executed grasps')
+    if lacking := lacking_rows(labels):
+        assert found is not None  # else none is lacking
+        lost.append(f'{len(lacking)} attempts found {found.how} have no row: '
+                    + _names([str(x) for x in lacking]))
+    return lost
+
+
+def readings(labels: Labels) -> list[str]:
+    """List how the rows were brought together with the attempts of the recording, a line each."""
+    found, said = labels.found, []
+    if found is None:
+        return []
+    if taken := sum(x.is_whole and x.decided and 'decision' not in x.row.times
+                    for x in labels.rows):
+        said.append(f'{taken} rows have no decision: it is taken from the attempts found '
+                    f'{found.how}')
+    for name, which in (('time', 'last decision before it'), ('end', 'last decision before it'),
+                        ('start', 'next decision')):
+        late_s = [(x.at_ns - x.outcome.decision_ns) / 1e9 for x in labels.rows
+                  if x.at_ns is not None and x.found and time_name(x.row) == name]
+        if late_s:
+            middle_s = float(np.median(late_s))
+            said.append(f'each {name} belongs to the {which}: it is {abs(middle_s):.3f} s '
+                        f'{"after" if middle_s >= 0 else "before"} it (median; '
+                        f'{min(late_s):.3f} to {max(late_s):.3f} s)')
+    return said
+
+
+def _of_numbers(kept: Sequence[Label]) -> list[str]:
     said = []
     executed = [x.outcome.success for x in kept if x.outcome.executed]
     if executed and len(set(executed)) == 1:
@@ -104,14 +183,16 @@ def _of_all(kept: Sequence[Label], found: Found | None) -> list[str]:
     if len(executed) < FEWEST:
         said.append(f'{len(executed)} attempts are few: expected at least {FEWEST}, and a hundred '
                     'for intervals that say something')
-    if found is not None:
-        lacking = [n for n, span in enumerate(found.spans, start=1) if not any(
-            x.outcome.start_ns <= span.decision_ns <= x.outcome.end_ns for x in kept)]
-        if lacking:
-            said.append(f'{len(lacking)} attempts found {found.how} have no row: '
-                        + ', '.join(map(str, lacking[:_NAMED])) + ' ...' * (
-                            len(lacking) > _NAMED))
     return said
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - _NAMED
+    return lines[:_NAMED] + [f'{more} more lines of this kind'] * (more > 0)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ', '.join(names[:_NAMED]) + ' ...' * (len(names) > _NAMED)
 
 
 def _images_in(stamps: np.ndarray, label: Label) -> bool:

@@ -7,20 +7,12 @@ from pathlib import Path
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording, recording_name
-from moss_perception.data.labels.attempts import find_attempts, Found, Search
-from moss_perception.data.labels.clock import (
-    Clock,
-    clock_of,
-    in_words,
-    offset_hint,
-    Reading,
-)
+from moss_perception.data.labels.attempts import find_attempts, Found, GRIPPER, Search
+from moss_perception.data.labels.clock import Clock, clock_of, in_words, Reading
+from moss_perception.data.labels.hints import Hint, hint_of, NEAR_NS
 from moss_perception.data.labels.table import read_table, Row, Table
 from moss_perception.data.labels.times import TableTimes
 from moss_perception.data.outcomes import Outcome
-
-# People write a time down when an attempt is over.
-_LATE_NS = 10 * 10**9
 
 
 @dataclass(frozen=True)
@@ -31,12 +23,23 @@ class Label:
     :ivar row: the row.
     :ivar outcome: its outcome.
     :ivar found: number of the attempt found in the recording to which the row belongs; ``None``
-        if the row has times of its own.
+        if the row has times of its own, or there is no such attempt.
+    :ivar decided: whether its decision is known: by the row, or by an attempt of the recording.
+        If not, the decision is the start.
+    :ivar at_ns: the time by which a row without times of its own was placed, nanoseconds;
+        ``None`` if it was placed by its number.
     """
 
     row: Row
     outcome: Outcome
     found: int | None = None
+    decided: bool = True
+    at_ns: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the row says itself when its attempt started and ended."""
+        return is_whole(self.row)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Labels:
     :ivar notes: how the table was read, where that may surprise.
     :ivar relative: whether the times are from the start of the recording.
     :ivar clock: the recording's clock; ``None`` without a recording.
+    :ivar found: the attempts of the recording; ``None`` if there are none.
+    :ivar hint: another reading of the times that matches more rows; ``None`` if there is none.
     """
 
     table: Table
@@ -55,7 +60,8 @@ class Labels:
     notes: Sequence[str] = ()
     relative: bool = False
     clock: Clock | None = None
-    hint: str = field(default='', compare=False)
+    found: Found | None = field(default=None, compare=False)
+    hint: Hint | None = field(default=None, compare=False)
 
     @property
     def outside(self) -> list[Label]:
@@ -63,6 +69,18 @@ class Labels:
         return [] if self.clock is None else [
             x for x in self.rows if x.outcome.end_ns < self.clock.first_ns
             or x.outcome.start_ns > self.clock.last_ns]
+
+    @property
+    def lost(self) -> list[Label]:
+        """Return the rows with one time within the recording, but at no attempt of it."""
+        outside = {id(x) for x in self.outside}
+        return [x for x in self.rows if not x.is_whole and x.found is None
+                and id(x) not in outside]
+
+
+def is_whole(row: Row) -> bool:
+    """Tell whether a row says when its attempt started and ended."""
+    return 'start' in row.times and 'end' in row.times
 
 
 def read_labels(path: Path | str, recording: Recording | None = None,
@@ -72,34 +90,32 @@ def read_labels(path: Path | str, recording: Recording | None = None,
     Read a table of outcomes for a recording.
 
     A row with ``start`` and ``end`` is an attempt of its own. A row with only a time, or only a
-    number, belongs to an attempt that is found in the recording.
+    number, belongs to an attempt that is found in the recording. A row without a decision takes
+    that of the only attempt that was found within it.
 
     :param recording: open recording; ``None`` if the rows have times of their own, which then are
         header stamps.
     :param image_topic: topic of its images; ``None`` for the only one.
     :param search: how to find attempts.
     :param reading: how to read the times.
-    :raises BagError: if the table can't be read, or a row has no attempt of its own.
+    :raises BagError: if the table can't be read, a row has no attempt of its own, or the number
+        and the time of a row are of different attempts.
     """
     reading, search = reading or Reading(), search or Search()
     table = _of_recording(read_table(path, reading.zone), recording)
     clock = None if recording is None else clock_of(
         recording, recording.image_topic(image_topic).name)
     times = TableTimes(table, clock, reading)
-    whole = [x for x in table.rows if 'start' in x.times and 'end' in x.times]
-    found = None
-    if len(whole) < len(table.rows):
-        if recording is None or clock is None:
-            row = next(x for x in table.rows if x not in whole)
-            raise table.error(row, 'no start or no end: expected both')
-        found = find_attempts(recording, clock, search)
+    found = _found(table, recording, clock, search)
     labels = [_label(table, number, row, times, found)
               for number, row in enumerate(table.rows, start=1)]
-    _refuse_twice(table, labels)
-    result = Labels(table, labels, [*table.notes, *times.notes], times.relative, clock)
-    if clock is None or recording is None or len(result.outside) < len(labels):
-        return result
-    return replace(result, hint=_hint(result, recording, reading, search, found))
+    result = Labels(table, labels, [*table.notes, *times.notes], times.relative, clock, found)
+    twice = _twice(table, labels)
+    if clock is not None and (twice or not _all_match(result)):
+        result = replace(result, hint=_hint(result, clock, reading))
+    if why := twice or _other_numbers(result):
+        raise BagError(f'{why}; {result.hint.text}' if result.hint else why)
+    return result
 
 
 def read_attempts(path: Path | str, recording: Recording | None = None,
@@ -111,23 +127,6 @@ def read_attempts(path: Path | str, recording: Recording | None = None,
     :raises BagError: if the table can't be read, or a row has no attempt.
     """
     return [x.outcome for x in read_labels(path, recording, image_topic, search).rows]
-
-
-def outcomes_of(recording: Recording, table: Path | str | None, *, image_topic: str = '',
-                outcome_topic: str | None = None, executed_topic: str | None = None,
-                candidates_topic: str | None = None) -> list[Outcome]:
-    """
-    Return the recorded outcomes, or those of a table if there is one.
-
-    :param table: file of the outcomes; ``None`` for the recorded ones.
-    :param image_topic: topic of the images; empty if the recording has none.
-    :raises BagError: if the outcomes can't be read.
-    """
-    if table is None:
-        return recording.outcomes(outcome_topic)
-    return read_attempts(table, recording if image_topic else None, image_topic or None, Search(
-        executed_topic=executed_topic, candidates_topic=candidates_topic,
-        outcome_topic=outcome_topic))
 
 
 def _of_recording(table: Table, recording: Recording | None) -> Table:
@@ -157,8 +156,24 @@ def _alike(folder: Path, other: Path) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
+def _found(table: Table, recording: Recording | None, clock: Clock | None,
+           search: Search) -> Found | None:
+    """Find the attempts of a recording; it may have none if the rows have times of their own."""
+    needing = [x for x in table.rows if not is_whole(x)]
+    if recording is None or clock is None:
+        if needing:
+            raise table.error(needing[0], 'no start or no end: expected both')
+        return None
+    try:
+        return find_attempts(recording, clock, search)
+    except BagError:
+        if needing or search.source:
+            raise
+        return None
+
+
 def _label(table: Table, number: int, row: Row, times: TableTimes, found: Found | None) -> Label:
-    if 'start' in row.times and 'end' in row.times:
+    if is_whole(row):
         start_ns, end_ns = times.stamp_ns(row, 'start'), times.stamp_ns(row, 'end')
         name = 'decision' if 'decision' in row.times else 'start'
         decision_ns = times.stamp_ns(row, name)
@@ -166,37 +181,41 @@ def _label(table: Table, number: int, row: Row, times: TableTimes, found: Found 
             raise table.error(row, f'start {row.times["start"].text}, decision '
                               f'{row.times[name].text} and end {row.times["end"].text}: expected '
                               'them in this order')
-        return Label(row, _outcome(table, row, number, start_ns, decision_ns, end_ns))
+        # When the gripper closes, the robot has decided long before.
+        inside = [] if name == 'decision' or found is None or found.source == GRIPPER else (
+            found.within(start_ns, end_ns))
+        if len(inside) == 1 and found is not None:
+            decision_ns = found.spans[inside[0]].decision_ns
+        return Label(row, _outcome(table, row, number, start_ns, decision_ns, end_ns),
+                     decided=name == 'decision' or len(inside) == 1)
     assert found is not None  # read_labels has searched
-    index = _attempt_of(table, row, times, found)
+    name = time_name(row)
+    at_ns = times.stamp_ns(row, name) if name else None
+    index = _numbered(table, row, found) if at_ns is None else found.at(
+        name, at_ns, times.step_ns)
     if index is None:
-        at_ns = times.stamp_ns(row, _time_name(row))
-        return Label(row, _outcome(table, row, number, at_ns, at_ns, at_ns))
+        assert at_ns is not None  # a number has its attempt
+        return Label(row, _outcome(table, row, number, at_ns, at_ns, at_ns), None, False, at_ns)
     span = found.spans[index]
-    return Label(row, _outcome(table, row, index + 1, span.start_ns, span.decision_ns,
-                               span.end_ns), index + 1)
+    # Not the attempt's number, which a row of another recording may have, too.
+    return Label(row, _outcome(table, row, number, span.start_ns, span.decision_ns,
+                               span.end_ns), index + 1, True, at_ns)
 
 
-def _time_name(row: Row) -> str:
+def time_name(row: Row) -> str:
+    """Return the column of the time that places a row; empty if it has none."""
     return next((x for x in ('decision', 'time', 'start', 'end') if x in row.times), '')
 
 
-def _attempt_of(table: Table, row: Row, times: TableTimes, found: Found) -> int | None:
-    """Return the index of the attempt that a row belongs to, ``None`` if there is none."""
-    name = _time_name(row)
-    if not name:
-        if row.attempt is None:
-            raise table.error(row, 'no time and no number of an attempt: expected start and end, '
-                              'or time, or attempt')
-        if not 1 <= row.attempt <= len(found.spans):
-            raise table.error(row, f'attempt is {row.attempt}: expected 1 to {len(found.spans)}, '
-                              f'the attempts found {found.how}')
-        return row.attempt - 1
-    at_ns = times.stamp_ns(row, name)
-    begun = [n for n, x in enumerate(found.spans) if x.start_ns <= at_ns]
-    if begun and at_ns <= found.spans[begun[-1]].end_ns + _LATE_NS:
-        return begun[-1]
-    return None
+def _numbered(table: Table, row: Row, found: Found) -> int:
+    """Return the index of the attempt that a row without a time names."""
+    if row.attempt is None:
+        raise table.error(row, 'no time and no number of an attempt: expected start and end, '
+                          'or time, or attempt')
+    if not 1 <= row.attempt <= len(found.spans):
+        raise table.error(row, f'attempt is {row.attempt}: expected 1 to {len(found.spans)}, '
+                          f'the attempts found {found.how}')
+    return row.attempt - 1
 
 
 def _outcome(table: Table, row: Row, number: int, start_ns: int, decision_ns: int,
@@ -211,8 +230,8 @@ def _outcome(table: Table, row: Row, number: int, start_ns: int, decision_ns: in
         raise table.error(row, str(error)) from error
 
 
-def _refuse_twice(table: Table, labels: Sequence[Label]) -> None:
-    """Refuse two rows of one attempt."""
+def _twice(table: Table, labels: Sequence[Label]) -> str:
+    """Return which rows are of one attempt; empty if each has its own."""
     seen: dict[object, Row] = {}
     for label in labels:
         one = label.outcome
@@ -220,26 +239,67 @@ def _refuse_twice(table: Table, labels: Sequence[Label]) -> None:
         if (first := seen.setdefault(key, label.row)) is not label.row:
             what = f'attempt {label.found}' if label.found else (
                 f'the attempt from {in_words(one.start_ns)}')
-            raise table.error(label.row, f'{what} has {table.at} {first.line} already: expected '
-                              'one row for each attempt')
+            begun = ('; if the column has the times at which attempts begin, name it start'
+                     if label.found and time_name(label.row) == 'time' else '')
+            return str(table.error(label.row, f'{what} has {table.at} {first.line} already: '
+                                   f'expected one row for each attempt{begun}'))
+    return ''
 
 
-def _hint(labels: Labels, recording: Recording, reading: Reading, search: Search,
-          found: Found | None) -> str:
-    """Find what would make the rows of a table match."""
-    clock = labels.clock
-    assert clock is not None  # there is a recording
-    try:
-        found = found or find_attempts(recording, clock, search)
-    except BagError:
-        found = Found((), '')
+def _other_numbers(labels: Labels) -> str:
+    """Return which row has the number of one attempt and the time of another; empty if none."""
+    table, found, clock = labels.table, labels.found, labels.clock
+    if found is None or clock is None:
+        return ''
+    # Numbers of a table of several recordings go on from those of the recordings before.
+    before = max((x.row.attempt or 0 for x in labels.outside
+                  if x.outcome.end_ns < clock.first_ns), default=0)
+    for label in labels.rows:
+        number = label.row.attempt
+        if label.at_ns is None or number is None or label.found in (None, number - before):
+            continue
+        name = time_name(label.row)
+        late_s = (label.at_ns - label.outcome.decision_ns) / 1e9
+        return str(table.error(
+            label.row, f'attempt is {number}, but the {name} {label.row.times[name].text} is '
+            f'{abs(late_s):.3f} s {"after" if late_s >= 0 else "before"} the decision of attempt '
+            f'{label.found}, found {found.how}: expected number and time of one attempt; correct '
+            'the times, or leave the numbers out if they count something else'))
+    return ''
 
-    def spans(other: Reading) -> list[tuple[int, int]]:
+
+def _all_match(labels: Labels) -> bool:
+    """Tell whether each row is within the recording, and of an attempt that was found there."""
+    if labels.outside or labels.lost:
+        return False
+    found = labels.found
+    return found is None or all(
+        x.found or found.within(x.outcome.start_ns, x.outcome.end_ns) for x in labels.rows)
+
+
+def _hint(labels: Labels, clock: Clock, reading: Reading) -> Hint | None:
+    """Find what would make more rows of a table match."""
+    table, found = labels.table, labels.found
+
+    def places(other: Reading) -> list[tuple[int, int, int | None]]:
         try:
-            times = TableTimes(labels.table, clock, other)
-            stamps = [[times.stamp_ns(row, name) for name in row.times]
-                      for row in labels.table.rows if row.times]
+            times = TableTimes(table, clock, other)
+            return [_place(row, times, found) for row in table.rows if row.times]
         except BagError:
             return []
-        return [(min(x), max(x)) for x in stamps]
-    return offset_hint(spans, reading, clock, [x.decision_ns for x in found.spans])
+    return hint_of(places, reading, clock, [] if found is None else [
+        x.decision_ns for x in found.spans])
+
+
+def _place(row: Row, times: TableTimes, found: Found | None) -> tuple[int, int, int | None]:
+    """Return the first and last time of a row, and the index of its attempt."""
+    stamps = [times.stamp_ns(row, name) for name in row.times]
+    first, last = min(stamps), max(stamps)
+    if found is None:
+        return first, last, None
+    if not is_whole(row):
+        name = time_name(row)
+        return first, last, found.at(name, times.stamp_ns(row, name), times.step_ns)
+    # Times written by hand need not hold the decision.
+    near = found.within(first, last) or found.within(first - NEAR_NS, last + NEAR_NS)
+    return first, last, near[0] if near else None

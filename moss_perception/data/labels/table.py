@@ -101,8 +101,8 @@ def read_table(path: Path | str, zone: tzinfo = timezone.utc) -> Table:
     Read a table of outcomes.
 
     The columns may have any order and the usual names (``begin`` for ``start``), with a unit
-    (``start_ms``, ``start (s)``). A row needs ``success``; and ``start`` and ``end``, or ``time``,
-    or the number of the ``attempt``.
+    (``start_ms``, ``start (s)``). A row needs ``success``; and ``start`` and ``end``, or one of
+    them or ``time``, or the number of the ``attempt``.
 
     :param zone: zone of dates without one.
     :raises BagError: if it can't be read, lacks a column or has an invalid value.
@@ -156,7 +156,7 @@ def _columns(sheet: Sheet) -> tuple[list[str], int | None]:
     if not set(TIMES) & set(names):
         names = ['time' if x == 'day' else x for x in names]
     missing = [] if 'success' in names else ['success']
-    if not {'time', 'attempt', 'decision'} & set(names):
+    if not {*TIMES, 'attempt'} & set(names):
         missing = [x for x in ('start', 'end', 'success') if x not in names]
     unknown = [x for x, name in zip(sheet.columns, names, strict=True) if not name
                and difflib.get_close_matches(_plain(x), COLUMNS, 1, 0.8)]

@@ -18,6 +18,7 @@ class TableTimes:
     :param reading: how to read the times.
     :ivar notes: how they are read, if not as seconds of the header stamps.
     :ivar relative: whether numbers count from the start of the recording.
+    :ivar step_ns: the resolution with which the times are written, nanoseconds.
     """
 
     def __init__(self, table: Table, clock: Clock | None, reading: Reading):
@@ -36,6 +37,9 @@ class TableTimes:
             reading.numbers == START or (reading.numbers == AUTO and not any(absolute)
                                          and clock.first_ns > WALL_NS))
         self._zero_ns = clock.zero_ns if clock is not None and self.relative else 0
+        # A spreadsheet drops zeros at the end of decimals, but not those of all cells.
+        self.step_ns = min((x.step_ns(self._unit_ns) for row in table.rows
+                            for x in row.times.values()), default=1)
         self._say(table, bool(numbers), unit_ns is None, reading)
 
     def _say(self, table: Table, numbers: bool, guessed: bool, reading: Reading) -> None:

@@ -1,0 +1,100 @@
+"""A single time of a row belongs to the attempt that was decided before it, or begins after it."""
+
+import lab_bag as lab
+from moss_perception.core.errors import BagError
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.labels.checks import findings, within
+from moss_perception.data.labels.matching import read_labels
+import numpy as np
+import pytest
+
+# A picking robot: an attempt follows the other.
+DECISIONS_S = [4.0 * n for n in range(1, 13)]
+
+
+@pytest.fixture(scope='module')
+def bag(factory, tmp_path_factory):
+    return factory.write_bag(tmp_path_factory.mktemp('bags') / 'bag',
+                             lab.images(65.0, 0.5, 4) + lab.executed(DECISIONS_S))
+
+
+@pytest.fixture
+def read(bag, tmp_path):
+    def read(head, rows):
+        path = tmp_path / 'table.csv'
+        path.write_text('\n'.join([head, *rows]) + '\n')
+        with Recording(bag) as recording:
+            return read_labels(path, recording)
+    return read
+
+
+def decided(labels):
+    return [(x.outcome.decision_ns - lab.START_NS) / 1e9 for x in labels.rows]
+
+
+@pytest.mark.parametrize('column', ['time', 'end'])
+@pytest.mark.parametrize('late_s', [0.05, 1.5, 3.5, 3.95])
+def test_a_time_belongs_to_the_last_decision_before_it(read, column, late_s):
+    labels = read(f'{column},success', [f'{x + late_s:.3f},{n % 2}' for n, x in enumerate(
+        DECISIONS_S)])
+    assert decided(labels) == DECISIONS_S and within(labels) == labels.rows
+    assert [x.outcome.success for x in labels.rows] == [bool(n % 2) for n in range(12)]
+
+
+@pytest.mark.parametrize('early_s', [0.0, 0.5, 2.0, 3.9])
+def test_a_start_belongs_to_the_next_decision(read, early_s):
+    labels = read('start,success', [f'{x - early_s:.3f},1' for x in DECISIONS_S])
+    assert decided(labels) == DECISIONS_S
+
+
+def test_whole_seconds_may_be_cut_and_belong_to_the_decision_within_them(read, tmp_path):
+    # 12.0 s were 12.7 s, just after a decision that was rounded down, too.
+    assert decided(read('time,success', ['12,1', '17,0', '20,1'])) == [12.0, 16.0, 20.0]
+    labels = read('time,success', ['2023-11-14 22:13:23.9,1', '2023-11-14 22:13:28.1,0'])
+    assert decided(labels) == [4.0, 8.0]
+    assert decided(read('time,success', ['2023-11-14 22:13:23,1', '2023-11-14 22:13:28,0'])) == [
+        4.0, 8.0]
+
+
+@pytest.mark.parametrize(('rows', 'said'), [
+    # Each is written down as the next attempt's decision is made.
+    ([f'{n},{x + 4.0:.3f},1' for n, x in enumerate(DECISIONS_S[:11], start=1)],
+     r'line 2: attempt is 1, but the time 8.000 is 0.000 s after the decision of attempt 2'),
+    (['1,4.5,1', '2,8.5,1', '4,12.5,0'], 'line 4: attempt is 4, but the time 12.5 is 0.500 s '
+     'after the decision of attempt 3, found by the executed grasps on .*: expected number and '
+     'time of one attempt; correct the times, or leave the numbers out if they count')])
+def test_a_number_and_a_time_of_different_attempts_are_refused(read, rows, said):
+    with pytest.raises(BagError, match=said):
+        read('Nr,Time,Result', rows)
+
+
+def test_numbers_may_go_on_from_those_of_another_recording(read):
+    begin_s = lab.START_NS / 1e9
+    labels = read('nr,time,success', [
+        *(f'{n},{begin_s - 900 + n:.1f},1' for n in range(1, 8)),
+        *(f'{7 + n},{begin_s + x + 1:.1f},0' for n, x in enumerate(DECISIONS_S, 1))])
+    assert [x.outcome.attempt for x in within(labels)] == list(range(8, 20))
+    assert len(labels.outside) == 7
+
+
+def test_times_at_which_attempts_begin_are_told_from_those_after_them(read):
+    with pytest.raises(BagError, match='line 3: attempt 1 has line 2 already: .*; if the column '
+                       'has the times at which attempts begin, name it start'):
+        read('time,success', ['2.5,1', '6.5,0', '10.5,1'])
+
+
+def test_a_row_without_a_decision_takes_the_only_one_within_it(read):
+    labels = read('start,end,success', ['2.1,5,1', '6.5,13,0', '13.5,15,1'])
+    assert decided(labels) == [4.0, 6.5, 13.5]
+    line, = [x for x in findings(labels, within(labels), np.arange(0)) if 'rows have' in x]
+    assert '2 rows have no decision, and none was found within them (line 3, 4): their start' in (
+        line)
+    assert decided(read('start,decision,end,success', ['2.1,3,5,1'])) == [3.0]
+
+
+def test_a_row_far_from_every_attempt_is_told_and_left_out(read):
+    labels = read('time,success', ['4.5,1', '62.5,0', '70.5,0'])
+    assert decided(labels)[0] == 4.0 and within(labels) == labels.rows[:1]
+    assert len(labels.outside) == 1
+    assert any('line 3: no attempt of the recording is decided shortly before 1700000062.5' in x
+               for x in findings(labels, within(labels), np.arange(0)))
