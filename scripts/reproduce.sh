@@ -54,7 +54,7 @@ if ((small)); then
   deciding=(tsm displacement_12 displacement_12_history_time) others=()
   seeds=(0)
   train_scenes=250 test_scenes=100 validation_scenes=60 factor_scenes=100
-  first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60)
+  first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60) moving=(--scenes 6 --choose 2)
   factors=(visual dynamic) before=displacement_12
 else
   folder=runs/reproduce
@@ -66,6 +66,7 @@ else
   mapfile -t seeds < <(seq 0 $((${seed_count:-3} - 1)))
   # Of each domain.
   train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=300 first=() options=() measured=()
+  moving=(--scenes 60 --choose 4)
   factors=(visual dynamic textures light exposure camera intrinsics colours distractors noise motion_blur rolling_shutter
     jpeg timing physics latency)
   before=moss_12
@@ -90,14 +91,14 @@ trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
 failed() { moss_fail "a training failed: see its log in $folder"; }
 
 compare_on_video() {
-  local variants=(pooling displacement_12 flow moss_12 displacement_1 displacement_123 moss_1 moss_123 both_12 tsm recurrent) variant
-  local shared=(--threads 1 --device "$device") counts=(4000 600)
+  local variants=(pooling displacement_12 flow pooling_fine moss_12 displacement_1 displacement_123 moss_1 moss_123 tsm recurrent both_12)
+  local shared=(--threads 1 --device "$device") counts=(4000 600) variant seed clips_seeds=${seed_count:-5} questions_seeds=${seed_count:-3}
   folder=runs/reproduce/video
-  on_clips=(--seeds "${seed_count:-5}" "${shared[@]}") on_questions=(--seeds "${seed_count:-3}" "${shared[@]}")
+  local clips_options=("${shared[@]}") questions_options=("${shared[@]}")
   if ((small)); then
     folder=runs/reproduce_small/video counts=(150 60)
-    variants=("${variants[@]:0:3}")
-    on_clips=(--seeds 1 --folds 2 --clips 320 "${shared[@]}") on_questions=(--seeds 1 --clips 800 --questions 40 "${shared[@]}")
+    variants=("${variants[@]:0:3}") clips_seeds=1 questions_seeds=1
+    clips_options+=(--folds 2 --clips 320) questions_options+=(--clips 800 --questions 40)
   fi
   mkdir -p "$folder"
   if [[ -z $clips ]]; then
@@ -107,23 +108,30 @@ compare_on_video() {
   make_scenes train_sim "${counts[0]}" 0 sim
   make_scenes sim "${counts[1]}" 1000000 sim
   make_scenes held_out "${counts[1]}" 1200000 sim --split held_out
-  # Each process trains one variant, with a log; all keep their answers in the same folder.
-  for variant in "${variants[@]}"; do
-    wait_for_place
-    printf '[reproduce] training %s: %s\n' "$variant" "$folder/$variant.log"
-    python -m study.video "$clips" --table "$clips/clips.tsv" --out "$folder/clips" --variants "$variant" "${on_clips[@]}" \
-      >>"$folder/$variant.log" 2>&1 &
-    jobs+=($!)
-    wait_for_place
-    python -m study.questions --scenes "$folder/train_sim" --test "$folder/sim" "$folder/held_out" --out "$folder/questions" \
-      --video "$clips" --table "$clips/clips.tsv" --variants "$variant" "${on_questions[@]}" >>"$folder/$variant.log" 2>&1 &
-    jobs+=($!)
+  # Each process trains one variant, with a log; all keep their answers in the same folder. Seed 0 of all variants comes first.
+  for ((seed = 0; seed < (clips_seeds > questions_seeds ? clips_seeds : questions_seeds); seed++)); do
+    on_clips=(--seeds $((seed + 1)) "${clips_options[@]}") on_questions=(--seeds $((seed + 1)) "${questions_options[@]}") jobs=()
+    for variant in "${variants[@]}"; do
+      printf '[reproduce] training %s, seed %s: %s\n' "$variant" "$seed" "$folder/$variant.log"
+      if ((seed < clips_seeds)); then
+        wait_for_place
+        python -m study.video "$clips" --table "$clips/clips.tsv" --out "$folder/clips" --variants "$variant" "${on_clips[@]}" \
+          >>"$folder/$variant.log" 2>&1 &
+        jobs+=($!)
+      fi
+      if ((seed < questions_seeds)); then
+        wait_for_place
+        python -m study.questions --scenes "$folder/train_sim" --test "$folder/sim" "$folder/held_out" --out "$folder/questions" \
+          --video "$clips" --table "$clips/clips.tsv" --variants "$variant" "${on_questions[@]}" >>"$folder/$variant.log" 2>&1 &
+        jobs+=($!)
+      fi
+    done
+    for job in "${jobs[@]}"; do wait "$job" || failed; done
   done
-  for job in "${jobs[@]}"; do wait "$job" || failed; done
   # All answers are there: these commands only compare them.
-  python -m study.video "$clips" --table "$clips/clips.tsv" --out "$folder/clips" --variants "${variants[@]}" "${on_clips[@]}"
+  python -m study.video "$clips" --table "$clips/clips.tsv" --out "$folder/clips" --collect "${on_clips[@]}"
   python -m study.questions --scenes "$folder/train_sim" --test "$folder/sim" "$folder/held_out" --out "$folder/questions" \
-    --video "$clips" --table "$clips/clips.tsv" --variants "${variants[@]}" "${on_questions[@]}"
+    --video "$clips" --table "$clips/clips.tsv" --collect "${on_questions[@]}"
   cp docs/video.md "$folder/video.md"
   python -m study.video.page --video "$folder/clips/results.json" --questions "$folder/questions/results.json" \
     --page "$folder/video.md" --out "$folder/images"
@@ -233,7 +241,8 @@ if ((!small)); then
 fi
 python -m study.compare --runs "$folder/variants/${before}_seed_0" "$folder/variants/${after}_seed_0" --scenes "${paired[@]}" \
   --monitored 0 --out "$folder/factors.json" >"$folder/factors.txt"
-python -m study.pictures --variants "$folder/variants.json" --factors "$folder/factors.json" --before "$before" --after "$after" \
-  --timed "$after" --out "$folder/plots"
+python -m study.motion_error "${moving[@]}" --out "$folder/motion_error.json" >"$folder/motion_error.txt"
+python -m study.pictures --motion "$folder/motion_error.json" --variants "$folder/variants.json" \
+  --factors "$folder/factors.json" --before "$before" --after "$after" --timed "$after" --out "$folder/plots"
 printf '[reproduce] the tables of single factors are in %s, the pictures in %s\n' "$folder/factors.txt" "$folder/plots"
 printf '[reproduce] to print the tables again: python -m study.compare --results %s\n' "$folder/variants.json"

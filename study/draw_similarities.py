@@ -191,7 +191,7 @@ def _draw_scene(panels: np.ndarray, one: Similarities):
         panels[0, column].set_title(f'{_MINUS}{lag} {unit} ({ago})' if lag else 'newest (0 s)')
         for order, axes in enumerate(panels[1:, column], start=1):
             values = one.values[order - 1, column]
-            shown = _draw_marked(axes, values, edge=column == 0)
+            shown = mark_map(axes, values, edge=column == 0)
             most = f'max {np.nanmax(values):.2f}'.replace('-', _MINUS)
             axes.set_title(f'{_MINUS}{lag} ({ago}): {most}' if lag else f'0 (0 s): {most}')
             if column == 0:
@@ -217,11 +217,10 @@ def _draw_frame(axes, one: Similarities, column: int) -> None:
         axes.plot(*one.position, 'o', color=_PATH, markersize=4)
 
 
-def _draw_marked(axes, values: np.ndarray, edge: bool):
+def mark_map(axes, values: np.ndarray, edge: bool):
     """Draw one map, with its strongest neighbour and the centre of the most similar."""
     shown = draw_map(axes, values, edge)
-    right, down = strongest(values)
-    axes.plot(right, down, **_RING)
+    axes.plot(*strongest(values)[::-1], **_RING)
     axes.plot(*centre(values)[::-1], **_DOT)
     return shown
 

@@ -86,7 +86,8 @@ class GraspConfig(ModelConfig):
         """
         Samples of the head's receptive field that it reads, ascending; the last is the newest.
 
-        A map of MOSS sees ``L`` samples, so a tap at every ``L``-th misses none.
+        A map of MOSS sees ``L`` samples, so a tap at every ``L``-th misses none, unless ``lags``
+        leaves some out.
         """
         last = self.head_receptive_field - 1
         return tuple(sorted({0, *range(last, 0, -self.tap_stride)}))
@@ -154,8 +155,10 @@ class MossConfig(GraspConfig):
             self._expect(name, getattr(self, name) in choices, f'one of {choices}')
         self._expect('lags', not self.lags or self.lags == tuple(sorted({*self.lags}))
                      and self.lags[0] >= 1 and self.lags[-1] == length - 1,
-                     f'ascending numbers from 1 or more to {length - 1}, one less than the first '
-                     f'of moss_window={self.moss_window}')
+                     f'ascending numbers from 1 or more that end with {length - 1}, one less than '
+                     f'the first of moss_window={self.moss_window}')
+        for name in ('refinement', 'borders'):
+            self._expect(name, getattr(self, name) >= 0, '0 or more')
         self._expect('patch', self.patch >= 1 and self.patch % 2 == 1, 'an odd number')
         if self.displaces:
             self._expect('patch', self.patch <= self.compared_size,

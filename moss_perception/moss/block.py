@@ -78,6 +78,9 @@ class MOSS(nn.Module):
         self.window, self.causal = checks.check_window(window, causal), causal
         self.readout, self.fusion = readout, fusion
         self.shortest = shortest
+        if readout == 'encoding':
+            checks.check_unused(patch=(patch, 7), refinement=(refinement, 0), borders=(borders, 0),
+                                spacing=(spacing, 1), shortest=(shortest, 0))
         search = Search(*self.window[1:], patch, similarity, refinement, borders, spacing)
         # All similarities of the window, in whole clips, or those at some lags, frame by frame.
         self.lags = None

@@ -113,33 +113,50 @@ def check_sizes(**given: tuple[float, int]) -> None:
     :raises ConfigError: if one is smaller.
     """
     for name, (size, least) in given.items():
-        if size < least:
-            raise ConfigError(f'{name}={size} is not allowed: expected {least} or more')
+        if not (isinstance(size, (int, float)) and size >= least):
+            raise ConfigError(f'{name}={size!r} is not allowed: expected {least} or more')
+
+
+def check_unused(**given: tuple[float, float]) -> None:
+    """
+    Check settings of displacements in a block that reads none, each with its default.
+
+    :raises ConfigError: if one is another.
+    """
+    for name, (value, default) in given.items():
+        if value != default:
+            raise ConfigError(f"{name}={value!r} has no effect with readout='encoding': expected "
+                              f"{default}, or readout='displacement' or 'both'")
 
 
 def check_times(times: Tensor | None, shape: tuple[int, ...], readout: str) -> None:
     """
-    Check the stamps of frames; NaN stands for a frame that is missing.
+    Check the stamps of frames; NaN stands for the frames before the first.
 
     :param times: seconds, expected shape ``(B, T)``, or ``None``.
     :param shape: that shape.
     :param readout: of the block, which may not use times.
     :raises ShapeError: if the shape is another.
-    :raises ConfigError: if they do not increase, or are not used. What a compiler traces is not
-        checked.
+    :raises ConfigError: if one is infinite, or NaN after a frame that has a stamp, or they do not
+        increase, or are not used. What a compiler traces is not checked.
     """
     if times is None:
         return
     if readout == 'encoding':
         raise ConfigError("readout='encoding' does not use times: expected "
                           "readout='displacement' or 'both'")
+    if not isinstance(times, Tensor):
+        raise ShapeError(f'expected times as a tensor, {tuple(shape)}, got {type(times).__name__}')
     if tuple(times.shape) != tuple(shape) or not times.is_floating_point():
         raise ShapeError(f'expected times of floating point, {tuple(shape)}, as there are streams '
                          f'and frames, got {times.dtype}, {tuple(times.shape)}')
     if torch.compiler.is_compiling() or times.device.type == 'meta':
         return
     for row in times.detach().cpu():
-        known = row[~row.isnan()]
+        known = row[int((~row.isnan()).cumsum(0).eq(0).sum()):]
+        if not len(known) or not known.isfinite().all():
+            raise ConfigError('times must increase from frame to frame and be finite, with NaN '
+                              f'only for those before the first, got {row.tolist()}')
         wrong = (known.diff() <= 0).nonzero()
         if len(wrong):
             first = int(wrong[0])

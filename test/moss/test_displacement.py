@@ -20,7 +20,9 @@ CHOICES = list(itertools.product(
 
 
 def small(readout='displacement', orders=(1, 2), window=(5, 5, 7), **options):
-    sizes = {'channels': 6, 'projection': 5, 'hidden': 4, 'patch': 3, 'learning': 'mlp'} | options
+    sizes = {'channels': 6, 'projection': 5, 'hidden': 4, 'learning': 'mlp'} | options
+    if readout != 'encoding':
+        sizes.setdefault('patch', 3)
     return MOSS(6, orders, window, readout=readout, **sizes)
 
 
@@ -408,6 +410,16 @@ def test_times_that_do_not_fit_are_refused():
     for times in ([[0.0, 0.2, 0.2]], [[0.0, 0.3, 0.2]], [[0.1, float('nan'), 0.1]]):
         with pytest.raises(ConfigError, match='times must increase'):
             block(clip, torch.tensor(times))
+    nan, infinite = float('nan'), float('inf')
+    for times in ([[0.0, nan, 0.2]], [[0.0, 0.1, nan]], [[nan, nan, nan]], [[0.0, 0.1, infinite]],
+                  [[-infinite, 0.1, 0.2]]):
+        for run in (lambda x: block(clip, x),
+                    lambda x: block.step(clip[:, 0], block.initial_state(1, 7, 8), x)):
+            with pytest.raises(ConfigError, match='finite, with NaN only for those before'):
+                run(torch.tensor(times))
+    block(clip, torch.tensor([[nan, nan, 0.2]]))
+    with pytest.raises(ShapeError, match='expected times as a tensor.*got list'):
+        block(clip, [[0.0, 0.1, 0.2]])
     with pytest.raises(ConfigError, match='0.5 s before 0.25 s'):
         block.step(clip[:, 0], block.initial_state(1, 7, 8), torch.tensor([[0.0, 0.5, 0.25]]))
     with pytest.raises(ShapeError, match=r'\(1, 3\).*got .*\(1, 2\)'):
@@ -416,6 +428,13 @@ def test_times_that_do_not_fit_are_refused():
         small('encoding')(clip, torch.tensor([[0.0, 0.1, 0.2]]))
     with pytest.raises(ConfigError, match='finds no displacements'):
         small('encoding').displacements(clip)
+    for name, value in (('patch', 3), ('refinement', 1), ('borders', 1), ('spacing', 2),
+                        ('shortest', 0.1)):
+        with pytest.raises(ConfigError, match=f"{name}={value} has no effect with readout='enc"):
+            small('encoding', **{name: value})
+    for shortest in (nan, -0.1, 'a'):
+        with pytest.raises(ConfigError, match=f'shortest={shortest!r} is not allowed: expected 0'):
+            small(shortest=shortest)
 
 
 def test_a_state_of_another_readout_is_refused():

@@ -1,10 +1,11 @@
 """Measures of similarities, checked by hand, and their picture."""
 
 import cv2
+from moss_perception.evaluation.drawing import Figure
 import numpy as np
 import pytest
 
-from study.draw_similarities import draw
+from study.draw_similarities import draw, mark_map
 from study.similarity_maps import (
     centre,
     contrast,
@@ -106,3 +107,15 @@ def test_the_picture_shows_the_values():
     other = Similarities(**{**vars(seen()), 'values': -np.ones((1, 3, 3, 5))})
     # Where all cosines are 1, three maps are dark red; else only the colour bar's end is.
     assert red(alike) > 10 * red(other)
+
+
+def test_the_marks_of_a_map_lie_on_its_strongest_cell():
+    figure = Figure()
+    axes = figure.subplots()
+    values = np.full((5, 7), -0.9)
+    values[3, 1] = 1.0
+    mark_map(axes, values, edge=True)
+    for line in axes.lines:
+        assert [float(x) for x in (line.get_xdata()[0], line.get_ydata()[0])] == pytest.approx(
+            [-2.0, 1.0], abs=0.01)
+    assert len(axes.lines) == 2

@@ -20,7 +20,7 @@ def make_moss(config: MossConfig, channels: int) -> MOSS:
                 readout=config.readout, lags=config.lags or None, norm=config.norm or None,
                 patch=config.patch, similarity=config.similarity, refinement=config.refinement,
                 borders=config.borders, spacing=config.spacing,
-                shortest=0.5 / config.frame_rate_hz)
+                shortest=0.5 / config.frame_rate_hz if config.displaces else 0.0)
 
 
 class Velocities(nn.Module):
