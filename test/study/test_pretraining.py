@@ -124,7 +124,7 @@ def test_the_interval_on_the_shifted_set_answers(low, high, word, turned):
     if turned:
         names, ends = names[::-1], ends if low is None else [-high, -low]
     pairs = [{'ours': names[0], 'theirs': names[1], 'set': name, 'kind': 'all', 'p': 0.2,
-              'difference': 0.0, 'low': ends[0] if name == 'shifted' else 0.9,
+              'seeds': [0, 1], 'difference': 0.0, 'low': ends[0] if name == 'shifted' else 0.9,
               'high': ends[1] if name == 'shifted' else 0.9} for name in SETS]
     assert word in answer({'sets': dict.fromkeys(SETS), 'pairs': pairs})
 
