@@ -12,6 +12,7 @@ import time
 
 from moss_perception.cli.import_recordings import groups_of, log_contents
 from moss_perception.core.errors import DataError
+from moss_perception.core.resources import model_path
 from moss_perception.data.clips.inputs import read_calibration
 from moss_perception.data.imports.folder import require_new, save_samples
 from moss_perception.data.lerobot.foreign import Foreign
@@ -19,6 +20,7 @@ from moss_perception.data.lerobot.reader import read_dataset
 from moss_perception.data.lerobot.writer import ExportSettings, rate_of, write_dataset
 from moss_perception.data.scenes import read_shards
 from moss_perception.data.schema import Sample
+from moss_perception.models.manifest import read_header
 from tqdm import tqdm
 
 
@@ -29,14 +31,18 @@ def import_lerobot(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     require_new(arguments.out)
+    model, _ = read_header(model_path(''))
     foreign = Foreign(
         arguments.camera, arguments.grasp, arguments.decision,
         arguments.calibration and read_calibration(Path(arguments.calibration)),
-        groups_of(arguments.group), arguments.lead_time, arguments.gripper_opening)
+        groups_of(arguments.group), arguments.lead_time, arguments.gripper_opening,
+        model.frame_rate_hz, model.window_frames)
     began = time.perf_counter()
-    samples = (sample for folder in arguments.lerobot for sample in read_dataset(folder, foreign))
+    left_out: list[tuple[str, int, str, str]] = []
+    samples = (sample for folder in arguments.lerobot for sample in read_dataset(
+        folder, foreign, lambda *why, name=folder.name: left_out.append((name, *why))))
     contents = save_samples(tqdm(samples, unit='episode', leave=False, disable=None),
-                            arguments.out)
+                            arguments.out, left_out)
     log_contents(contents, arguments.out, time.perf_counter() - began)
     return 0
 

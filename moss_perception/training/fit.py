@@ -1,7 +1,7 @@
 """One training, from samples to a checkpoint with its graphs."""
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 import logging
 from pathlib import Path
@@ -39,7 +39,13 @@ from moss_perception.training.results import (
     score_before,
 )
 from moss_perception.training.samples import measure, measure_lead_times
-from moss_perception.training.selection import check_left, SampleSet, select, Selection
+from moss_perception.training.selection import (
+    check_left,
+    check_windows,
+    SampleSet,
+    select,
+    Selection,
+)
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
@@ -127,12 +133,26 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
                        usual)
     group = Group.join(plan.device)
     try:
-        digest = _train(replace(plan, settings=selection.settings), selection, sets, group,
-                        report)
+        with _removed_if_empty(plan.run):
+            digest = _train(replace(plan, settings=selection.settings), selection, sets, group,
+                            report)
         group.wait()
     finally:
         group.leave()
     return digest
+
+
+@contextmanager
+def _removed_if_empty(folder: Path):
+    """Remove a folder and those above it that an error leaves empty, if they were not there."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for one in new:
+                one.rmdir()
+        raise
 
 
 def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet], group: Group,
@@ -150,6 +170,7 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet], group: G
     check_left(trained.samples, plan.hold_out_by)
     used, others = trained.samples, held.samples
     config = _configuration(plan, used)
+    check_windows(selection.samples, config)
     network = build(config)
     initial = start_from(network, plan.initial) if plan.initial else ''
     trainer = Trainer(network, recipe, plan.run, group=group, workers=plan.workers,

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import hashlib
 import logging
 
-from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.core.errors import ConfigError, DataError, ShapeError
 from moss_perception.data.schema import Sample
+from moss_perception.models.config import ModelConfig
 from moss_perception.training.holding_out import check_apart
 from moss_perception.training.samples import content_of, with_lead_time, without_lead_time
 from moss_perception.training.settings import Settings
@@ -164,6 +165,25 @@ def check_left(samples: Sequence[Sample], group: str) -> None:
                           f'expected {FEWEST_SAMPLES} or more; hold out by a group with more '
                           'values')
     _count_outcomes(samples, ' that are left to train on', '; hold out others')
+
+
+def check_windows(samples: Sequence[Sample], config: ModelConfig) -> None:
+    """
+    Check that the images of samples span a network's window.
+
+    :param config: the network's configuration.
+    :raises DataError: naming how many do not, and one of them.
+    """
+    short = []
+    for sample in samples:
+        try:
+            sample.window(config.window_frames, config.frame_rate_hz)
+        except ShapeError as error:
+            short.append(str(error))
+    if short:
+        raise DataError(f'{len(short)} of {len(samples)} samples have too few images for the '
+                        f'window of the network: {short[0]}; import them again with more time '
+                        'before the decision, or leave them out')
 
 
 def _count_outcomes(samples: Sequence[Sample], which: str = '',

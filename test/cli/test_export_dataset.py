@@ -2,13 +2,21 @@
 
 from dataclasses import replace
 import json
+import shutil
 import sys
 
-from example_samples import assert_same, sample
+from calibrations import write_calibration
+from example_samples import assert_same, jpeg, sample
 from moss_perception.cli.main import main
 from moss_perception.data.sample_shards import sample_path, write_samples
 from moss_perception.data.scenes import read_shards
+from moss_perception.data.schema import Attempt
+import numpy as np
 import pytest
+
+MATRIX = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
+# A grasp that the camera sees.
+SEEN = (0.02, 0.01, 0.5, 0.3)
 
 
 @pytest.fixture
@@ -73,6 +81,53 @@ def test_a_mistake_is_one_line_and_nothing_is_written(data, tmp_path, caplog, wo
     assert main(words) == 1
     assert message in caplog.text and len(caplog.records) == 1
     assert sorted(tmp_path.iterdir()) == there
+
+
+@pytest.fixture
+def foreign(data, tmp_path):
+    """Return a function that writes the data set of somebody else, of some grasps."""
+    def write(*grasps, frames=24):
+        shown = jpeg(0, (64, 48))
+        samples = [replace(
+            sample(n, 2), matrix=MATRIX, distortion=None, jpegs=(shown,) * frames,
+            stamps_ns=np.arange(frames) * 100_000_000,
+            candidates=np.array([grasp, grasp], np.float32),
+            attempt=Attempt(1, bool(n % 2), (shown,), np.array([frames * 100_000_000])))
+            for n, grasp in enumerate(grasps)]
+        shutil.rmtree('data')
+        write_samples(sample_path(tmp_path / 'data', 0), samples)
+        assert main(['export-dataset', data, '--lerobot', 'le', '--images', 'jpeg']) == 0
+        path = tmp_path / 'le/meta/info.json'
+        info = json.loads(path.read_text())
+        del info['features']['moss.sample']
+        path.write_text(json.dumps(info))
+        calibration = write_calibration(tmp_path / 'cal.yaml')
+        return ['import', '--lerobot', 'le', '--grasp', 'action', '--calibration',
+                str(calibration), '--out', 'back']
+    return write
+
+
+def test_episodes_that_a_training_can_not_use_are_left_out_with_the_reason(
+        foreign, tmp_path, caplog):
+    words = foreign(SEEN, (0.5, 0.0, 0.5, 0.0), SEEN, (0.0, 0.0, -0.5, 0.0))
+    assert main([*words, '--decision', '2.0']) == 0
+    assert [x.name for x in read_shards('back')] == ['le, episode 0', 'le, episode 2']
+    assert ('2 of 4 attempts are left out (out of view), such as attempt 1 of le: its executed '
+            'grasp is at the pixel') in caplog.text
+    left_out = json.loads((tmp_path / 'back/dataset.json').read_text())['left_out']
+    assert [(x['recording'], x['attempt'], x['reason']) for x in left_out] == [
+        ('le', 1, 'out of view'), ('le', 3, 'out of view')]
+
+
+@pytest.mark.parametrize(('decision', 'message'), [
+    ('0.3', 'its images begin 0.30 s before the decision: expected 1.5 s, which the model sees'),
+    ('9', 'le: episode 0 ends at 2.4 s: expected a decision before that, not at 9 s')])
+def test_a_data_set_without_an_episode_to_train_on_is_refused(
+        foreign, tmp_path, caplog, decision, message):
+    words = foreign(SEEN, SEEN)
+    assert main([*words, '--decision', decision]) == 1
+    assert f'none of the 2 attempts can be imported: attempt 0 of le: {message}' in caplog.text
+    assert not (tmp_path / 'back').exists()
 
 
 @pytest.mark.parametrize('words', [[], ['bag', '--lerobot', 'le']])

@@ -132,6 +132,27 @@ def test_too_few_samples_beside_those_held_out_are_refused(initial, sets, tmp_pa
     assert '4 samples with a label are too few to train on' in caplog.text
 
 
+def test_data_that_are_refused_leave_no_folder_behind(initial, sets, tmp_path, caplog):
+    short = [replace(recorded(n), jpegs=recorded(n).jpegs[-4:]) for n in range(12)]
+    write_samples(tmp_path / 'short' / 'samples_00000000.npz', [*short[:3], *(
+        recorded(n) for n in range(3, 12))])
+    words = ['train', '--initial', str(initial), '--run', str(tmp_path / 'runs' / 'mine')]
+    assert moss([*words, '--data', str(tmp_path / 'short')]) == 1
+    assert ('3 of 12 samples have too few images for the window of the network: the images of '
+            'attempt 0 make 4 samples at 10.0 Hz: expected at least 16; import them again'
+            ) in caplog.text
+    # Found only when the clips are decoded.
+    damaged = [replace(one, jpegs=(b'none',) * 17 + one.jpegs[-1:])
+               for one in map(recorded, range(12))]
+    write_samples(tmp_path / 'damaged' / 'samples_00000000.npz', damaged)
+    assert moss([*words, '--data', str(tmp_path / 'damaged')]) == 1
+    assert not (tmp_path / 'runs').exists()
+    # A folder that was there stays, and so does what is in it.
+    (tmp_path / 'runs' / 'mine').mkdir(parents=True)
+    assert moss([*words, '--data', str(tmp_path / 'short')]) == 1
+    assert (tmp_path / 'runs' / 'mine').exists()
+
+
 def test_the_notes_say_what_was_mixed_and_held_out(tuned):
     notes = read_header(tuned)[1]
     assert [(one['name'], one['count'], one['weight']) for one in notes['sets']] == [

@@ -133,11 +133,13 @@ def import_bags(inputs: Sequence[BagInput], out: Path, find: FindAttempts,
     return contents
 
 
-def save_samples(samples: Iterable[Sample], out: Path) -> Contents:
+def save_samples(samples: Iterable[Sample], out: Path,
+                 left_out: Sequence[tuple[str, int, str, str]] = ()) -> Contents:
     """
     Write a folder of samples, as a whole or not at all.
 
     :param out: the folder, which must not hold anything yet.
+    :param left_out: of :class:`Contents`; it is complete when there are no more samples.
     :raises MossError: if a sample can't be used, there is none, or the folder can't be written.
     """
     require_new(out)
@@ -153,7 +155,9 @@ def save_samples(samples: Iterable[Sample], out: Path) -> Contents:
                 success = one.attempt.success if one.attempt else bool((executed > 0.5).any())
                 contents.add(success, one.groups,
                              '' if one.matrix is None else describe(one.camera))
-        contents.attempts = contents.samples
+        contents.left_out = list(left_out)
+        contents.attempts = contents.samples + len(left_out)
+        _require_samples(contents)
         save_dataset(output.result('shard').parent, contents.values())
         output.publish()
     return contents
@@ -217,17 +221,27 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
     place = {one.name: n for n, one in enumerate(inputs)}
     contents.left_out.sort(key=lambda x: (place[x[0]], x[1]))
     contents.cameras = Counter(dict(sorted(contents.cameras.items())))
-    if not contents.samples:
-        if where := next((one.where for one in done if one.where), ''):
-            raise BagError(f'{inputs[0].path}: no attempt has images: {where}')
-        reasons = Counter(reason for _, _, reason, _ in contents.left_out)
-        bag, attempt, _, why = next(x for x in contents.left_out
-                                    if x[2] == reasons.most_common(1)[0][0])
-        # What is wrong with a recording may be the cause.
-        raise BagError('; '.join([
-            f'none of the {contents.attempts} attempts can be imported: attempt {attempt} of '
-            f'{bag}: {why}', *([_first(contents.damage, 3, '; ')] if contents.damage else [])]))
+    if not contents.samples and (where := next((one.where for one in done if one.where), '')):
+        raise BagError(f'{inputs[0].path}: no attempt has images: {where}')
+    _require_samples(contents)
     return contents
+
+
+def _require_samples(contents: Contents) -> None:
+    """
+    Check that not all attempts were left out.
+
+    :raises BagError: with the reason of most of them.
+    """
+    if contents.samples or not contents.left_out:
+        return
+    reasons = Counter(reason for _, _, reason, _ in contents.left_out)
+    bag, attempt, _, why = next(x for x in contents.left_out
+                                if x[2] == reasons.most_common(1)[0][0])
+    # What is wrong with a recording may be the cause.
+    raise BagError('; '.join([
+        f'none of the {contents.attempts} attempts can be imported: attempt {attempt} of '
+        f'{bag}: {why}', *([_first(contents.damage, 3, '; ')] if contents.damage else [])]))
 
 
 def _forget_others(contents: Contents, inputs: Sequence[BagInput],

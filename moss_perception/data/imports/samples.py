@@ -163,15 +163,29 @@ def _before(at: int, found: Survey, settings: ImportSettings) -> tuple[int, ...]
                      and found.camera_ids[first - 1] == found.camera_ids[at]
                      and stamps[at] - stamps[first - 1] <= settings.history_s * 1e9):
         first -= 1
-    chosen = list(chosen_by_stamp(stamps[first:at + 1], settings.rate_hz, -1) + first)
-    periods = (stamps[at] - stamps[chosen[0]]) / 1e9 * settings.rate_hz if chosen else 0
-    shortest = settings.frames - 1
+    return tuple(chosen_before(stamps[first:at + 1], settings.rate_hz, settings.frames) + first)
+
+
+def chosen_before(stamps_ns: np.ndarray, rate_hz: float, frames: int) -> np.ndarray:
+    """
+    Choose at most one image for each period before a decision, and check that they are enough.
+
+    :param stamps_ns: of images without a pause, int64, shape ``(N,)``, ascending, nanoseconds; the
+        last is the decision's.
+    :param rate_hz: highest rate of the chosen images.
+    :param frames: lowest number of periods that they span, plus one: a model's window.
+    :returns: indices, ascending.
+    :raises AttemptError: if they span less.
+    """
+    chosen = chosen_by_stamp(stamps_ns, rate_hz, -1)
+    periods = (stamps_ns[-1] - stamps_ns[chosen[0]]) / 1e9 * rate_hz if len(chosen) else 0
+    shortest = frames - 1
     if not periods >= shortest - 0.25:
-        raise AttemptError('too few images', f'its images begin {periods / settings.rate_hz:.2f} '
-                           f's before the decision: expected {shortest / settings.rate_hz:g} s, '
-                           f'which the model sees, without a gap of more than {MAX_GAP_S} s and '
-                           'with one frame and one calibration')
-    return tuple(chosen)
+        raise AttemptError('too few images', f'its images begin {periods / rate_hz:.2f} s before '
+                           f'the decision: expected {shortest / rate_hz:g} s, which the model '
+                           f'sees, without a gap of more than {MAX_GAP_S} s and with one frame '
+                           'and one calibration')
+    return chosen
 
 
 def _after(at: int, end_ns: int, found: Survey, rate_hz: float) -> tuple[int, ...]:
@@ -236,7 +250,7 @@ def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: 
     """
     outcome, stamps = planned.attempt.outcome, found.stamps_ns
     camera = camera_of(found, planned.before[-1], size, bag)
-    _check_in_view(planned.candidates[planned.executed, :3].astype(float), camera)
+    check_in_view(planned.candidates[planned.executed, :3].astype(float), camera)
     successes = np.full(len(planned.candidates), np.nan, np.float32)
     successes[planned.executed] = outcome.success
     day = datetime.fromtimestamp(outcome.decision_ns / 1e9, timezone.utc).date().isoformat()
@@ -275,7 +289,13 @@ def camera_of(found: Survey, index: int, size: tuple[int, int], bag: str) -> Cam
     return fitting
 
 
-def _check_in_view(position: np.ndarray, camera: Camera) -> None:
+def check_in_view(position: np.ndarray, camera: Camera) -> None:
+    """
+    Check that a camera sees an executed grasp.
+
+    :param position: shape ``(3,)``, optical frame, metres.
+    :raises AttemptError: if it does not.
+    """
     _, (reason,) = project(position[None], camera)
     if reason == ScoreReason.SCORED:
         return

@@ -8,6 +8,13 @@ from typing import Any
 
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.frames import Camera
+from moss_perception.data.imports.samples import (
+    AttemptError,
+    check_in_view,
+    chosen_before,
+    MAX_GAP_S,
+    NO_IMAGES,
+)
 from moss_perception.data.lerobot.layout import GRASP, SUCCESS
 from moss_perception.data.schema import Attempt, check_opening, Sample
 import numpy as np
@@ -30,6 +37,8 @@ class Foreign:
     :ivar groups: group labels of all samples.
     :ivar lead_time_s: of episodes without one, seconds; NaN if it is not known.
     :ivar gripper_opening_m: of episodes without one, metres; NaN if it is not known.
+    :ivar rate_hz: of a model's images.
+    :ivar frames: of its window, for which an episode needs images before the decision.
     :raises ConfigError: if a value is not allowed.
     """
 
@@ -40,6 +49,8 @@ class Foreign:
     groups: Mapping[str, str] = field(default_factory=dict)
     lead_time_s: float = math.nan
     gripper_opening_m: float = math.nan
+    rate_hz: float = 10.0
+    frames: int = 16
 
     def __post_init__(self):
         check_opening(self.gripper_opening_m)
@@ -95,6 +106,7 @@ def foreign_sample(folder: Path, info: dict[str, Any], foreign: Foreign, episode
     :param foreign: as :func:`completed` returns it.
     :param frames: values of each frame, by feature.
     :param jpegs: its images.
+    :raises AttemptError: if the episode ends before its decision, or the grasp is no pose.
     :raises DataError: if a value is missing or of the wrong kind.
     """
     stamps = np.round(frames['timestamp'].reshape(-1).astype(float) * 1e9).astype(np.int64)
@@ -104,11 +116,14 @@ def foreign_sample(folder: Path, info: dict[str, Any], foreign: Foreign, episode
     before = int(np.searchsorted(stamps, decided + late_ns, side='right'))
     grasp = np.asarray(frames[foreign.grasp], float).reshape(len(stamps), -1)
     if before == 0 or decided > stamps[-1] + late_ns:
-        raise DataError(f'{folder}: episode {episode} ends at {stamps[-1] / 1e9:g} s: expected a '
-                        f'decision before that, not at {foreign.decision_s:g} s')
-    if grasp.shape[1] != len(GRASP) or not np.isfinite(grasp[before - 1]).all():
-        raise DataError(f'{folder}: episode {episode} has {foreign.grasp}='
-                        f'{grasp[before - 1].tolist()}: expected {", ".join(GRASP)}, all finite')
+        raise AttemptError(NO_IMAGES, f'{folder}: episode {episode} ends at {stamps[-1] / 1e9:g} '
+                           f's: expected a decision before that, not at {foreign.decision_s:g} s')
+    wrong = (f'{folder}: episode {episode} has {foreign.grasp}={grasp[before - 1].tolist()}: '
+             f'expected {", ".join(GRASP)}, all finite')
+    if grasp.shape[1] != len(GRASP):
+        raise DataError(wrong)
+    if not np.isfinite(grasp[before - 1]).all():
+        raise AttemptError('no pose', wrong)
     success, camera = success_of(folder, episode, frames), foreign.calibration
     assert camera is not None  # completed() has checked it
     height, width = info['features'][foreign.camera]['shape'][:2]
@@ -122,3 +137,18 @@ def foreign_sample(folder: Path, info: dict[str, Any], foreign: Foreign, episode
         size=(width, height), stamps_ns=stamps[:before], name=f'{folder.name}, episode {episode}',
         attempt=Attempt(0, success, tuple(jpegs[before:]), stamps[before:]), domain='real',
         groups={'bag': folder.name})
+
+
+def check_usable(sample: Sample, foreign: Foreign) -> None:
+    """
+    Check that a training can use a sample, as the import of recordings does.
+
+    :param sample: of :func:`foreign_sample`.
+    :raises AttemptError: if it has too few images before the decision, or the grasp is outside
+        the image.
+    """
+    stamps = sample.times_ns
+    pauses = np.flatnonzero(np.diff(stamps) > MAX_GAP_S * 1e9)
+    chosen_before(stamps[pauses[-1] + 1:] if len(pauses) else stamps, foreign.rate_hz,
+                  foreign.frames)
+    check_in_view(sample.candidates[0, :3].astype(float), sample.camera)

@@ -1,6 +1,6 @@
 """Read a LeRobotDataset of version 3 as samples."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -10,7 +10,9 @@ from typing import Any
 
 import cv2
 from moss_perception.core.errors import DataError
+from moss_perception.data.imports.samples import AttemptError
 from moss_perception.data.lerobot.foreign import (
+    check_usable,
     completed,
     Foreign,
     foreign_sample,
@@ -32,12 +34,19 @@ from pyarrow import parquet
 _QUALITY = 95
 
 
-def read_dataset(folder: Path, foreign: Foreign) -> Iterator[Sample]:
+LeaveOut = Callable[[int, str, str], None]
+"""Called with the number of an episode, why it is left out, and a message with more."""
+
+
+def read_dataset(folder: Path, foreign: Foreign,
+                 leave_out: LeaveOut | None = None) -> Iterator[Sample]:
     """
     Read the episodes of a data set, each as a sample.
 
     :param foreign: for a data set that ``moss export-dataset`` has not written; of one that it
         has written, only groups, lead time and the gripper's opening are used.
+    :param leave_out: told of each episode from elsewhere that a training can't use, which is left
+        out; ``None`` to refuse only what can't become a sample.
     :returns: an iterator; everything that a look at the files shows is checked at its beginning.
     :raises DataError: if it is of another version, a file is missing or damaged, or something is
         not said that a sample needs.
@@ -65,7 +74,15 @@ def read_dataset(folder: Path, foreign: Foreign) -> Iterator[Sample]:
             if not len(jpegs) == chosen.num_rows == row['length']:
                 raise DataError(f'{folder}: episode {row["episode_index"]} has {len(jpegs)} '
                                 f'images and {chosen.num_rows} rows: expected {row["length"]}')
-            sample = make(row['episode_index'], frames, jpegs)
+            try:
+                sample = make(row['episode_index'], frames, jpegs)
+                if leave_out is not None and not own:
+                    check_usable(sample, foreign)
+            except AttemptError as error:
+                if leave_out is None:
+                    raise
+                leave_out(row['episode_index'], error.reason, str(error))
+                continue
             unknown = {name: getattr(foreign, name) for name in (
                 'lead_time_s', 'gripper_opening_m') if not math.isfinite(getattr(sample, name))}
             yield replace(sample, groups={**sample.groups, **foreign.groups}, **unknown)
