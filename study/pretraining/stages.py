@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from moss_perception.core.errors import ConfigError
 from moss_perception.data.scenes import load_sets
 from moss_perception.evaluation.record_files import plain
 from moss_perception.models.checkpoint import save_checkpoint
@@ -80,8 +81,13 @@ def pretrain(plan: Plan) -> None:
         return
     size = config_of(plan.settings.name).image_size
     clips, skipped = load_clips(plan.clips, read_table(plan.table), plan.out / 'frames', size,
-                                min(map(frames_needed, FREE)))
-    held_out = folds_of(clips, min(_PARTS, len({clip.group for clip in clips})))[0]
+                                lambda rate_hz: min(frames_needed(task, rate_hz)
+                                                    for task in FREE))
+    groups = {clip.group for clip in clips}
+    if len(groups) < 2:
+        raise ConfigError(f'{plan.table} has clips of the group {groups.pop()} only: expected two '
+                          'groups or more, since some are held out')
+    held_out = folds_of(clips, min(_PARTS, len(groups)))[0]
     tasks = [asked(name, clips) for name in FREE]
     shares = [questions(task, held_out) for task in tasks]
     known = [(n, item) for n, (items, _) in enumerate(shares) for item in items]
@@ -104,7 +110,7 @@ def pretrain(plan: Plan) -> None:
     notes = {
         'pretrained_on': {'clips': len(clips) - len(held_out), 'seen': plan.sizes.clips,
                           'tasks': list(FREE), 'held_out': len(held_out),
-                          'groups': len({clip.group for clip in clips}),
+                          'groups': len(groups),
                           'left_out': {why: len(names) for why, names in skipped.items()}},
         'accuracy': {task.name: _accuracy(model, n, clips, items, test, plan.budget, task)
                      for n, (task, (items, test)) in enumerate(zip(tasks, shares, strict=True))},

@@ -11,7 +11,7 @@ import numpy as np
 from study.object_motion import RATE_HZ
 from study.questions.asking import about_time, Item
 from study.video.clips import Clip, load_clips, read_table
-from study.video.tasks import LENGTH
+from study.video.tasks import LENGTH, step_of
 
 log = logging.getLogger('questions')
 TOO_SHORT = 'too short'
@@ -61,7 +61,7 @@ def load_real(folder: Path, table: Path, cache: Path,
     :returns: the clips, and by reason how many are left out, or are not asked about their speed.
     :raises ConfigError: if none can be used.
     """
-    clips, skipped = load_clips(folder, read_table(table), cache, size, LENGTH)
+    clips, skipped = load_clips(folder, read_table(table), cache, size, lambda _: LENGTH)
     counts = {why: len(names) for why, names in skipped.items()}
     used = [one for one in map(RealClip, clips) if len(one) >= _span(one.clip, 1)]
     short = sum(len(one) < _span(one.clip, 2) for one in used)
@@ -89,7 +89,7 @@ def real_items(clips: Sequence[RealClip]) -> list[Item]:
 
 def _step(clip: Clip) -> int:
     """Return frames from one image to the next: 10 Hz, as in the scenes of training."""
-    return max(1, round(clip.rate_hz / RATE_HZ))
+    return step_of(clip.rate_hz, RATE_HZ)
 
 
 def _span(clip: Clip, speed: int) -> int:

@@ -30,7 +30,7 @@ from study.video.tasks import (
     folds_of,
     frames_needed,
     Item,
-    length_of,
+    long_enough,
     questions_a_clip,
     Task,
     TASKS,
@@ -76,9 +76,10 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.estimate:
         tell(log, estimate(arguments, len(read_table(arguments.table))), arguments.device)
         return 0
+    # The same clips, and so the same folds, whatever is asked about them.
     clips, skipped = load_clips(arguments.folder, read_table(arguments.table),
-                                arguments.out / 'frames', size,
-                                min(map(frames_needed, arguments.tasks)))
+                                arguments.out / 'frames', size, lambda rate_hz: min(
+                                    frames_needed(task, rate_hz) for task in TASKS))
     tasks = [asked(name, clips) for name in arguments.tasks]
     log.info('%d clips of %d groups; %d left out', len(clips),
              len({clip.group for clip in clips}), sum(map(len, skipped.values())))
@@ -145,8 +146,7 @@ def _summary(task: Task, answers: dict[str, list[list[int]]],
     items = [item for _, test in shares for item in test]
     found = summarise(answers, [item.label for item in items],
                       [clips[item.clip].group for item in items], task.classes)
-    return found | {'too_short': sum(length_of(clip) < frames_needed(task.name)
-                                     for clip in clips)}
+    return found | {'too_short': sum(not long_enough(clip, task.name) for clip in clips)}
 
 
 def main(argv: list[str] | None = None) -> int:

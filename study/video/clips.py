@@ -1,7 +1,7 @@
 """Clips of a table: checked, decoded once, and kept as small frames."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 import hashlib
 import logging
@@ -19,14 +19,18 @@ from study.kept import file_digest
 
 log = logging.getLogger('video')
 COLUMNS = ('clip', 'group')
-# Longer clips are used up to here.
-MAX_FRAMES = 300
+# Longer clips are left out: five minutes at 30 Hz.
+MAX_FRAMES = 9000
 # A rate is another one beyond this share.
 _SAME_RATE = 0.1
 # Before they are scaled to the size of the network.
 _DECODED_SIDE = 160
 # Of the file beside a clip's frames: width, height, rate and digest.
 _WORDS = 4
+
+
+class LongClipError(ClipError):
+    """Why a clip of more than :data:`MAX_FRAMES` frames is left out."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,14 @@ def refuse_leaks(path: Path, clips: Sequence[Clip]) -> None:
 
 
 def load_clips(folder: Path, clips: Sequence[Clip], cache: Path, size: int,
-               least: int) -> tuple[list[Clip], dict[str, list[str]]]:
+               least: Callable[[float], int]) -> tuple[list[Clip], dict[str, list[str]]]:
     """
     Decode clips, or take what was decoded before.
 
     :param folder: of the clips.
     :param cache: folder of the small frames.
     :param size: side of the frames, pixels.
-    :param least: number of frames that a clip needs.
+    :param least: number of frames that a clip needs, by the rate of most clips, Hz.
     :returns: the clips that can be used, with their frames; and by reason the names of those that
         are left out.
     :raises ConfigError: if none is left.
@@ -121,15 +125,19 @@ def load_clips(folder: Path, clips: Sequence[Clip], cache: Path, size: int,
         try:
             found.append(_load(folder, clip, cache, size))
         except ClipError as error:
-            missing = not (folder / clip.name).is_file()
-            skipped.setdefault('no such file' if missing else 'does not decode', []).append(
-                clip.name)
+            why = 'does not decode'
+            if isinstance(error, LongClipError):
+                why = f'longer than {MAX_FRAMES} frames'
+            elif not (folder / clip.name).is_file():
+                why = 'no such file'
+            skipped.setdefault(why, []).append(clip.name)
             log.debug('%s', error)
     size_of_most = _most([clip.size for clip in found])
     rate_of_most = _most([round(clip.rate_hz) for clip in found])
+    needed = least(rate_of_most) if found else 0
     used = []
     for clip in found:
-        why = _unfit(clip, size_of_most, rate_of_most, least)
+        why = _unfit(clip, size_of_most, rate_of_most, needed)
         if why:
             skipped.setdefault(why, []).append(clip.name)
         else:
@@ -162,7 +170,8 @@ def _load(folder: Path, clip: Clip, cache: Path, size: int) -> Clip:
     if not path.is_file():
         raise ClipError(f'{path} is not there')
     state = path.stat()
-    key = hashlib.sha256(f'{path.resolve()} {state.st_size} {state.st_mtime_ns} {size}'.encode())
+    key = hashlib.sha256(f'{path.resolve()} {state.st_size} {state.st_mtime_ns} {size} '
+                         f'{MAX_FRAMES}'.encode())
     kept = cache / f'{key.hexdigest()[:24]}.npy'
     about = kept.with_suffix('.txt')
     if not (kept.exists() and about.exists() and len(about.read_text().split()) == _WORDS):
@@ -180,10 +189,11 @@ def _decode(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int], float]:
     """Return a clip's small frames, its size as filmed, and its rate."""
     frames, times, filmed = [], [], (0, 0)
     for frame in read_frames(path, side=_DECODED_SIDE):
-        if len(frames) < MAX_FRAMES:
-            image = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
-            assert image is not None  # it was encoded just now
-            frames.append(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[..., ::-1])
+        if len(frames) == MAX_FRAMES:
+            raise LongClipError(f'{path} has more than {MAX_FRAMES} frames')
+        image = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None  # it was encoded just now
+        frames.append(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[..., ::-1])
         times.append(frame.time_ns)
         filmed = frame.filmed
     step_s = float(np.median(np.diff(times))) / 1e9 if len(times) > 1 else 1.0

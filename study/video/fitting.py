@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 import logging
+import math
 from pathlib import Path
 import time
 
-from moss_perception.core.errors import CheckpointError
+from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.files import replaced
 from moss_perception.training.optimizing import (
     optimizer_tensors,
@@ -59,6 +60,7 @@ def fit(network: nn.Module, loss_of: Callable[[int], Tensor], budget: Budget,
     :param state: a file that holds the training as far as it is, about every half minute; it is
         deleted at the end. ``None`` for none.
     :raises CheckpointError: if the state belongs to another training, or is damaged.
+    :raises ConfigError: if the loss is no longer finite.
     """
     network.train()
     optimizer = torch.optim.AdamW([one for one in network.parameters() if one.requires_grad],
@@ -68,15 +70,18 @@ def fit(network: nn.Module, loss_of: Callable[[int], Tensor], budget: Budget,
     for step in range(first, budget.steps):
         set_learning_rate(optimizer, budget.learning_rate, step / budget.steps, _WARM_UP)
         loss = loss_of(step)
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise ConfigError(f'the loss is {losses[-1]} in step {step + 1} of {budget.steps}: '
+                              'expected a finite number')
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        losses.append(loss.detach())
         if state and time.monotonic() - kept > _KEPT_S:
             _keep(state, network, optimizer, budget, step + 1)
             log.info('%d of %d steps; loss %.3f', step + 1, budget.steps,
-                     float(torch.stack(losses).mean()))
+                     np.mean(losses))
             kept, losses = time.monotonic(), []
     network.eval()
     if state:

@@ -11,8 +11,8 @@ from study.video.clips import Clip
 # Frames of a clip that a network sees.
 LENGTH = 16
 SPEEDS = (1, 2, 4)
-# Frames from one sample to the next of the arrow of time and of the order of parts: 10 Hz of 30.
-_ARROW_STEP = 3
+# Samples a second of the arrow of time and of the order of parts, and of speed at 1x.
+_ARROW_HZ, _SPEED_HZ = 10.0, 30.0
 # A clip is cut into so many parts of equal length, whose order is told.
 PARTS = 4
 LEFT_OUT = 'Other'
@@ -26,7 +26,8 @@ class Item:
     :ivar clip: index of the clip.
     :ivar label: index in the task's :attr:`Task.classes`.
     :ivar step: frames from one sample to the next; negative backwards, 0 for all of the clip.
-    :ivar parts: the order in which the parts of what is sampled are shown; empty as they come.
+    :ivar parts: the order in which a test shows the parts of what is sampled; a training draws
+        another one each time. Empty as they come.
     """
 
     clip: int
@@ -52,27 +53,26 @@ class Task:
 def arrow(clips: Sequence[Clip]) -> Task:
     """Tell whether a clip is played forwards; each clip in both directions."""
     return Task('arrow', ('forwards', 'backwards'), tuple(
-        Item(n, label, sign * _ARROW_STEP) for n in range(len(clips))
+        Item(n, label, sign * step_of(clip.rate_hz, _ARROW_HZ)) for n, clip in enumerate(clips)
         for label, sign in enumerate((1, -1))))
 
 
 def speed(clips: Sequence[Clip]) -> Task:
     """Tell how fast a clip is played, from as many frames; each clip at all speeds."""
     return Task('speed', tuple(f'{factor}x' for factor in SPEEDS), tuple(
-        Item(n, label, factor) for n in range(len(clips))
+        Item(n, label, factor * step_of(clip.rate_hz, _SPEED_HZ)) for n, clip in enumerate(clips)
         for label, factor in enumerate(SPEEDS)))
 
 
 def order(clips: Sequence[Clip]) -> Task:
     """Tell whether the parts of a clip are in their order; each clip as it is and shuffled."""
     return Task('order', ('in order', 'shuffled'), tuple(
-        Item(n, label, _ARROW_STEP, parts) for n in range(len(clips))
-        for label, parts in enumerate(((), _shuffled(n)))))
+        Item(n, label, step_of(clip.rate_hz, _ARROW_HZ), parts) for n, clip in enumerate(clips)
+        for label, parts in enumerate(((), _shuffled(np.random.default_rng(n))))))
 
 
-def _shuffled(seed: int) -> tuple[int, ...]:
+def _shuffled(rng: np.random.Generator) -> tuple[int, ...]:
     """Draw another order than the true one."""
-    rng = np.random.default_rng(seed)
     while True:
         drawn = tuple(rng.permutation(PARTS).tolist())
         if drawn != tuple(range(PARTS)):
@@ -96,11 +96,29 @@ def verb(clips: Sequence[Clip]) -> Task:
 TASKS = {'arrow': arrow, 'speed': speed, 'order': order, 'verb': verb}
 # These need nothing but the clips.
 FREE = ('arrow', 'speed', 'order')
+# What variants are compared on. The order of parts is there for the pretraining.
+CLAIMED = ('arrow', 'speed', 'verb')
 
 
-def frames_needed(task: str) -> int:
-    """Return how many frames a clip needs for a task."""
-    longest = {'arrow': _ARROW_STEP, 'speed': SPEEDS[-1], 'order': _ARROW_STEP, 'verb': 1}
+def step_of(rate_hz: float, wanted_hz: float) -> int:
+    """
+    Return frames from one sample to the next.
+
+    :param rate_hz: of the clip.
+    :param wanted_hz: samples a second; a slower clip gives all of its frames.
+    """
+    return max(1, round(rate_hz / wanted_hz))
+
+
+def frames_needed(task: str, rate_hz: float = 30.0) -> int:
+    """
+    Return how many frames a clip needs for a task.
+
+    :param rate_hz: of the clip.
+    """
+    arrow_step = step_of(rate_hz, _ARROW_HZ)
+    longest = {'arrow': arrow_step, 'speed': SPEEDS[-1] * step_of(rate_hz, _SPEED_HZ),
+               'order': arrow_step, 'verb': 1}
     return (LENGTH - 1) * longest[task] + 1
 
 
@@ -117,12 +135,19 @@ def asked(name: str, clips: Sequence[Clip]) -> Task:
     :param clips: with their frames.
     :raises ConfigError: as the task does, or if no clip is long enough.
     """
-    least, task = frames_needed(name), TASKS[name](clips)
-    items = tuple(item for item in task.items if length_of(clips[item.clip]) >= least)
+    task = TASKS[name](clips)
+    items = tuple(item for item in task.items if long_enough(clips[item.clip], name))
     if not items:
-        raise ConfigError(f'the task {name} needs clips of {least} frames or more: the longest '
-                          f'has {max(map(length_of, clips))}; or leave it out with --tasks')
+        longest = max(clips, key=length_of)
+        raise ConfigError(f'the task {name} needs clips of '
+                          f'{frames_needed(name, longest.rate_hz)} frames or more: the longest '
+                          f'has {length_of(longest)}; or leave it out with --tasks')
     return replace(task, items=items)
+
+
+def long_enough(clip: Clip, task: str) -> bool:
+    """Tell whether a clip is long enough for a task."""
+    return length_of(clip) >= frames_needed(task, clip.rate_hz)
 
 
 def length_of(clip: Clip) -> int:
@@ -136,7 +161,8 @@ def sample(frames: np.ndarray, item: Item, rng: np.random.Generator | None = Non
     Take the frames of a question.
 
     :param frames: of its clip, shape ``(T, S, S, 3)``.
-    :param rng: draws where it begins, and whether it is mirrored; ``None`` for the middle.
+    :param rng: draws where it begins, the order of shuffled parts, and whether it is mirrored;
+        ``None`` for the middle, and the item's own order.
     :returns: shape ``(LENGTH, S, S, 3)``.
     """
     count = len(frames)
@@ -150,7 +176,8 @@ def sample(frames: np.ndarray, item: Item, rng: np.random.Generator | None = Non
         places = begin + np.arange(0, span + 1, abs(item.step))
         places = places[::-1] if item.step < 0 else places
     if item.parts:
-        places = np.concatenate([np.split(places, PARTS)[n] for n in item.parts])
+        parts = item.parts if rng is None else _shuffled(rng)
+        places = np.concatenate([np.split(places, PARTS)[n] for n in parts])
     found = np.asarray(frames[places])
     return found[:, :, ::-1] if rng is not None and rng.random() < 0.5 else found
 

@@ -129,6 +129,14 @@ def test_the_interval_on_the_shifted_set_answers(low, high, word, turned):
     assert word in answer({'sets': dict.fromkeys(SETS), 'pairs': pairs})
 
 
+def test_clips_of_one_group_can_not_be_held_out(clips, data, tmp_path):
+    table = tmp_path / 'clips.tsv'
+    table.write_text('clip\tgroup\n' + ''.join(f'{n}.avi\tlab\n' for n in range(3)))
+    plan = command.read_plan(command.build_parser().parse_args(words_for(clips, data, tmp_path)))
+    with pytest.raises(ConfigError, match='has clips of the group lab only: expected two groups'):
+        command.pretrain(replace(plan, table=table))
+
+
 def test_a_damaged_pretraining_is_named(clips, data, tmp_path):
     plan = command.read_plan(command.build_parser().parse_args(words_for(clips, data, tmp_path)))
     plan.pretrained.parent.mkdir(parents=True)

@@ -81,7 +81,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope='module')
 def loaded(folder, tmp_path_factory):
     return load_clips(folder, read_table(folder / 'clips.tsv'),
-                      tmp_path_factory.mktemp('cache'), 64, FRAMES)
+                      tmp_path_factory.mktemp('cache'), 64, lambda rate_hz: FRAMES)
 
 
 def test_bad_clips_are_left_out_and_counted_by_reason(loaded):
@@ -97,9 +97,9 @@ def test_bad_clips_are_left_out_and_counted_by_reason(loaded):
 
 def test_what_was_decoded_is_not_decoded_again(folder, tmp_path, monkeypatch):
     rows = read_table(folder / 'clips.tsv')[:2]
-    first, _ = load_clips(folder, rows, tmp_path, 64, FRAMES)
+    first, _ = load_clips(folder, rows, tmp_path, 64, lambda rate_hz: FRAMES)
     monkeypatch.setattr(reading, 'read_frames', lambda *_, **__: pytest.fail('decoded again'))
-    second, _ = load_clips(folder, rows, tmp_path, 64, FRAMES)
+    second, _ = load_clips(folder, rows, tmp_path, 64, lambda rate_hz: FRAMES)
     assert np.array_equal(first[1].frames, second[1].frames)
 
 
@@ -118,7 +118,7 @@ def test_a_missing_table_and_a_folder_without_clips_are_named(tmp_path):
     with pytest.raises(ConfigError, match='gone.tsv'):
         read_table(tmp_path / 'gone.tsv')
     with pytest.raises(ConfigError, match='no clip can be used: 1 no such file'):
-        load_clips(tmp_path, [Clip('a.mp4', 'x')], tmp_path / 'cache', 64, 16)
+        load_clips(tmp_path, [Clip('a.mp4', 'x')], tmp_path / 'cache', 64, lambda rate_hz: 16)
 
 
 def test_the_arrow_plays_the_same_frames_forwards_and_backwards(loaded):
@@ -146,11 +146,36 @@ def test_the_parts_of_a_clip_are_shown_in_their_order_or_shuffled(loaded):
         shown = np.concatenate([whole[part * length:][:length] for part in parts])
         assert np.array_equal(mixed, shown) and not np.array_equal(mixed, whole)
     assert len({item.parts for item in task.items}) > 3
+    # A training sees another order of the same clip each time.
+    rng = np.random.default_rng(0)
+    shown = {tuple(sample(loaded[0][0].frames, task.items[1], rng)[:, 32, 32, 0])
+             for _ in range(8)}
+    assert len(shown) > 4
+
+
+@pytest.mark.parametrize(('rate_hz', 'arrow_step', 'speeds'), [
+    (30.0, 3, (1, 2, 4)), (29.97, 3, (1, 2, 4)), (60.0, 6, (2, 4, 8)), (10.0, 1, (1, 2, 4))])
+def test_samples_are_as_far_apart_in_time_whatever_the_rate(rate_hz, arrow_step, speeds):
+    clips = [Clip('0', 'g', frames=np.zeros((200, 8, 8, 3), np.uint8), rate_hz=rate_hz)]
+    assert [item.step for item in asked('arrow', clips).items] == [arrow_step, -arrow_step]
+    assert [item.step for item in asked('order', clips).items] == [arrow_step] * 2
+    assert tuple(item.step for item in asked('speed', clips).items) == speeds
+    assert frames_needed('speed', rate_hz) == 15 * speeds[-1] + 1
+
+
+def test_a_long_clip_is_seen_to_its_end_and_a_longer_one_is_left_out(tmp_path, monkeypatch):
+    factory.write_clip(tmp_path / 'long.avi', 320, 30.0)
+    factory.write_clip(tmp_path / 'longer.avi', 350, 30.0)
+    rows = [Clip('long.avi', 'a', 'Pick'), Clip('longer.avi', 'b', 'Put')]
+    monkeypatch.setattr(reading, 'MAX_FRAMES', 340)
+    used, skipped = load_clips(tmp_path, rows, tmp_path / 'cache', 64, lambda rate_hz: 16)
+    assert [len(clip.frames) for clip in used] == [320]
+    assert skipped == {'longer than 340 frames': ['longer.avi']}
 
 
 def test_a_clip_is_left_out_of_those_tasks_only_that_it_is_too_short_for(loaded):
-    clips = [Clip(f'{n}', 'g', ('Pick', 'Put')[n % 2], frames=np.zeros((n, 8, 8, 3), np.uint8))
-             for n in (16, 45, 46, 61)]
+    clips = [Clip(f'{n}', 'g', ('Pick', 'Put')[n % 2], frames=np.zeros((n, 8, 8, 3), np.uint8),
+                  rate_hz=30.0) for n in (16, 45, 46, 61)]
     counts = {name: len({item.clip for item in asked(name, clips).items}) for name in TASKS}
     assert counts == {'arrow': 2, 'speed': 1, 'order': 2, 'verb': 4}
     with pytest.raises(ConfigError, match='speed needs clips of 61 frames or more: the longest'):
@@ -347,6 +372,15 @@ def test_a_training_that_was_stopped_continues_to_the_same_weights(tmp_path, mon
     state.write_bytes(b'cut off')
     with pytest.raises(CheckpointError, match='is damaged'):
         trained()
+
+
+@pytest.mark.parametrize('value', ['nan', 'inf'])
+def test_a_loss_that_is_not_finite_ends_the_training(value):
+    network = torch.nn.Linear(3, 1)
+    with pytest.raises(ConfigError, match=f'the loss is {value} in step 3 of 5: expected a fin'):
+        fit(network, lambda step: network(torch.ones(1, 3)).abs().sum() * (
+            float(value) if step == 2 else 1.0), Budget(20, 4))
+    assert all(one.isfinite().all() for one in network.parameters())
 
 
 def test_every_item_is_seen_before_any_is_seen_again():
