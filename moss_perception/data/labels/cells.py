@@ -10,9 +10,9 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.text import clean
 
 _TRUE = {'true', '1', 'yes', 'y', 'ok', 'okay', 'success', 'successful', 'succeeded', 'succeed',
-         'pass', 'passed', 'good', 'held', 't', 'x', 'ja', 'wahr', '\u2713', '\u2714'}
+         'pass', 'passed', 'good', 'held', 't', 'x', 'ja', 'wahr', 'erfolg', '\u2713', '\u2714'}
 _FALSE = {'false', '0', 'no', 'n', 'nok', 'fail', 'failed', 'failure', 'bad', 'dropped', 'f',
-          'not ok', 'nein', 'falsch', '\u2717', '\u2718'}
+          'not ok', 'nein', 'falsch', 'misserfolg', '\u2717', '\u2718'}
 _WORDS = 'yes or no, 1 or 0, ok or fail'
 _NUMBER = re.compile(r'\d{1,25}(?:[.,]\d{1,25})?')
 # With both marks, or one mark several times, it is clear which one separates thousands.
@@ -65,7 +65,8 @@ def read_flag(name: str, text: str) -> bool:
     """
     word = text.strip().lower().removesuffix('.0')
     if word not in _TRUE | _FALSE:
-        raise ValueError(f'{name} is {clean(text)!r}, expected true or false ({_WORDS})')
+        raise ValueError(f'{name} is {clean(text)!r}, expected true or false ({_WORDS})'
+                         + ': fill it in, or delete the row' * (not word))
     return word in _TRUE
 
 

@@ -24,13 +24,15 @@ COLUMNS = ('start', 'end', 'success', 'attempt', 'decision', 'time', 'executed',
            'lead_time', 'motion', 'object', 'domain', 'bag')
 """The columns by their own names."""
 
+_WANTED = [x for x in COLUMNS if x not in ('start', 'end', 'success', 'attempt', 'time')]
+
 _NAMES = {
     'start': 'begin start_time begin_time t_start from beginn',
     'end': 'stop finish end_time stop_time t_end to ende',
     'decision': 'decided decision_time t_decision',
     'time': 'timestamp stamp t datetime date_time grasp_time when zeit zeitpunkt',
     'day': 'date datum',
-    'success': 'successful succeeded grasp_success outcome result label held ok erfolg',
+    'success': 'successful succeeded grasp_success outcome result label held ok erfolg ergebnis',
     'attempt': 'attempt_id attempt_number nr no number n # id trial versuch',
     'executed': 'was_executed',
     'candidate': 'candidate_index',
@@ -163,8 +165,10 @@ def _columns(sheet: Sheet) -> tuple[list[str], int | None]:
     if missing or unknown:
         wrong = [f'lacks the column {", ".join(missing)}'] * bool(missing) + [
             f'has a column {", ".join(map(repr, unknown))}'] * bool(unknown)
-        raise BagError(f'outcomes {sheet.path} {" and ".join(wrong)}: expected start, end, '
-                       f'success and, if wanted, {", ".join(COLUMNS[3:])}')
+        raise BagError(
+            f'outcomes {sheet.path} {" and ".join(wrong)}: expected success and the times start '
+            'and end, or in their place one time, or attempt, the number of an attempt that moss '
+            f'label finds; and, if wanted, {", ".join(_WANTED)}')
     for name in {x for x in names if x and names.count(x) > 1}:
         both = [x for x, own in zip(sheet.columns, names, strict=True) if own == name]
         raise BagError(f'outcomes {sheet.path}: the columns {" and ".join(map(repr, both))} both '

@@ -41,6 +41,8 @@ SHAPES = {
     'dates with dots and decimal commas':
         'Beginn;Ende;Erfolg\n14.11.2023 22:13:24;14.11.2023 22:13:26,5;ja\n'
         '14.11.2023 22:13:31;14.11.2023 22:13:33;nein\n',
+    'German words':
+        'Beginn;Ende;Ergebnis\n4;6,5;Erfolg\n11;13;Misserfolg\n',
     'the date in a column of its own':
         'date,start,end,success\n2023-11-14,22:13:24,22:13:26.5,1\n2023/11/14,22:13:31,22:13:33,0\n',
     'thousands with marks': 'start;end;success\n1.700.000.004,0;1.700.000.006,5;1\n'

@@ -61,7 +61,11 @@ def test_the_measured_lead_time_is_read_in_its_unit_and_written(tmp_path, headin
     ('start,end,success,lead_time\n1,2,1,-0.1\n', "lead_time is '-0.1', expected a number of"),
     ('start,end,success,lead_time\n1,2,1,soon\n', "lead_time is 'soon', expected a number of"),
     ('start,end,success\n1,2,1,1\n', 'more values than columns'),
-    ('start,end,success\n1,2\n', "success is ''")])
+    ('start,end,success\n1,2\n', "success is ''"),
+    ('start,end,success\n1,2,\n', 'ok or fail): fill it in, or delete the row'),
+    ('object,success\ncup,1\n', 'lacks the column start, end: expected success and the times '
+     'start and end, or in their place one time, or attempt, the number of an attempt'),
+    ('object,success\ncup,1\n', 'and, if wanted, decision, executed, candidate, lead_time,')])
 def test_a_mistake_is_named(tmp_path, text, said):
     path = write(tmp_path, text)
     with pytest.raises(BagError) as info:
