@@ -4,8 +4,11 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 import json
 import logging
+import os
 from pathlib import Path
 import platform
+import select
+import sys
 from typing import Any
 
 from moss_perception.core.errors import MossError
@@ -112,16 +115,37 @@ def run_command(command: Callable[[argparse.Namespace], int], arguments: argpars
     """
     Run a command; log a known error in one line, and let an unknown one pass with its traceback.
 
-    :returns: the command's exit status; 1 after a known error, 130 after Ctrl-C.
+    :returns: the command's exit status; 1 after a known error, or if what reads the output has
+        ended, such as ``head``; 130 after Ctrl-C.
     """
     try:
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()
+        return status
     except MossError as error:
         log.error('%s', error)
+        return 1
+    except BrokenPipeError:
+        if not _is_output_closed():
+            raise
+        log.error('the program that reads the output has ended, so the rest is not printed')
         return 1
     except KeyboardInterrupt:
         log.error('interrupted')
         return 130
+
+
+def _is_output_closed() -> bool:
+    """Tell whether nothing reads the output any more; if so, what is left of it goes nowhere."""
+    state = select.poll()
+    state.register(sys.stdout, select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in state.poll(0)):
+        return False
+    # Else Python complains when it flushes the output at the end.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return True
 
 
 def read_text(path: Path) -> str:

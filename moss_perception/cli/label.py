@@ -108,6 +108,18 @@ def label(arguments: argparse.Namespace) -> int:
     :raises UsageError: if the arguments contradict one another.
     :raises MossError: if something can't be read, used or written.
     """
+    said: list[str] = []
+    try:
+        _label(arguments, said)
+    finally:
+        # Last, so that the files are there even if what reads the output has ended.
+        for line in said:
+            print(line)
+    return 0
+
+
+def _label(arguments: argparse.Namespace, said: list[str]) -> None:
+    """Do the work of :func:`label`, and add to the lines to print."""
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.bags.topics import EXECUTED_TOPIC
     from moss_perception.data.bags.transforms import RecordedTransforms
@@ -123,13 +135,10 @@ def label(arguments: argparse.Namespace) -> int:
     search = _search(arguments, topics)
     with Recording(arguments.bag, salvage=True) as recording:
         bag = look_at(recording, topics, search, frames.setup)
-        try:
-            labels = arguments.outcomes and _read(arguments, recording, bag, search, reading)
-        finally:
-            # The stamps of the recording help to correct a table that can't be read.
-            describe(bag, arguments.bag)
-        if labels:
-            outcomes, by_search = _checked(arguments, labels, bag)
+        said += describe(bag, arguments.bag)
+        if arguments.outcomes:
+            labels = _read(arguments, recording, bag, search, reading)
+            outcomes, by_search = _checked(arguments, labels, bag, said)
             text = table_of(outcomes)
         else:
             (outcomes, text), by_search = _template(bag), True
@@ -143,8 +152,7 @@ def label(arguments: argparse.Namespace) -> int:
     tiles = tiles_of(attempts, bag.stamps, bool(arguments.outcomes))
     _write(out, text, sheet, tiles, bag.images, arguments.force)
     if arguments.outcomes or out:
-        _advise(arguments, out, topics, by_search)
-    return 0
+        said += _advice(arguments, out, topics, by_search)
 
 
 def _targets(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
@@ -206,10 +214,10 @@ def _read(arguments: argparse.Namespace, recording: 'Recording', bag: LookedAt,
     return labels
 
 
-def _checked(arguments: argparse.Namespace, labels: 'Labels',
-             bag: LookedAt) -> 'tuple[list[Outcome], bool]':
+def _checked(arguments: argparse.Namespace, labels: 'Labels', bag: LookedAt,
+             said: list[str]) -> 'tuple[list[Outcome], bool]':
     """
-    Log what is wrong with a table, and print how many attempts it has.
+    Log what is wrong with a table, and say how many attempts it has.
 
     :returns: the outcomes in the recording; and whether attempts that were found tell times of
         them.
@@ -220,10 +228,10 @@ def _checked(arguments: argparse.Namespace, labels: 'Labels',
     for line in checks.findings(labels, kept, bag.stamps):
         log.warning('%s', line)
     outcomes = [x.outcome for x in kept]
-    print(f'{arguments.outcomes}: {len(outcomes)} of {len(labels.rows)} rows are attempts of '
-          f'{arguments.bag}: {sum(x.success for x in outcomes)} successes, '
-          f'{sum(x.executed and not x.success for x in outcomes)} failures, '
-          f'{sum(not x.executed for x in outcomes)} not executed')
+    said.append(f'{arguments.outcomes}: {len(outcomes)} of {len(labels.rows)} rows are attempts '
+                f'of {arguments.bag}: {sum(x.success for x in outcomes)} successes, '
+                f'{sum(x.executed and not x.success for x in outcomes)} failures, '
+                f'{sum(not x.executed for x in outcomes)} not executed')
     return outcomes, taken > 0 or any(x.found is not None for x in kept)
 
 
@@ -256,10 +264,10 @@ def _write(out: Path | None, text: str, sheet: Path | None, tiles: 'list[Tile]',
         log.info('wrote %s', path)
 
 
-def _advise(arguments: argparse.Namespace, out: Path | None, topics: dict[str, str],
-            by_search: bool) -> None:
+def _advice(arguments: argparse.Namespace, out: Path | None, topics: dict[str, str],
+            by_search: bool) -> list[str]:
     """
-    Print the command that comes next.
+    Return the command that comes next, in words.
 
     :param by_search: whether times of the outcomes are of attempts that were found.
     """
@@ -271,13 +279,12 @@ def _advise(arguments: argparse.Namespace, out: Path | None, topics: dict[str, s
     own = _options(arguments, _OWN_OPTIONS)
     command = ['moss', 'label', bag, '--outcomes', str(table), *named]
     if arguments.template:
-        print(f'fill in success in {table} (yes or no), then: {shlex.join(command)}')
-    elif out is None and (own or by_search):
+        return [f'fill in success in {table} (yes or no), then: {shlex.join(command)}']
+    if out is None and (own or by_search):
         written = f'{Path(table).stem}_stamps.csv'
-        print(f'next: {shlex.join([*command, *own, "--out", written])}')
-        print('it writes the table with all times as stamps, as the other commands need it')
-    else:
-        print(f'next: {shlex.join(["moss", "evaluate", *command[2:]])}')
+        return [f'next: {shlex.join([*command, *own, "--out", written])}',
+                'it writes the table with all times as stamps, as the other commands need it']
+    return [f'next: {shlex.join(["moss", "evaluate", *command[2:]])}']
 
 
 def _options(arguments: argparse.Namespace, options: Mapping[str, str]) -> list[str]:

@@ -85,23 +85,24 @@ def _camera(recording: 'Recording', topics: dict[str, str], setup: 'CameraSetup'
         return None
 
 
-def describe(bag: LookedAt, shown: str) -> None:
-    """Print the clock and the attempts of a recording."""
+def describe(bag: LookedAt, shown: str) -> list[str]:
+    """Return lines on the clock and the attempts of a recording."""
     from moss_perception.data.labels.clock import in_words
     first, last = int(bag.stamps[0]), int(bag.stamps[-1])
-    print(f'{one_line(shown)}: {len(bag.stamps)} images on {one_line(bag.images.topic)}\n'
-          f'  first stamp  {in_words(first)}\n'
-          f'  last stamp   {in_words(last)}, {(last - first) / 1e9:.3f} s later')
+    said = [f'{one_line(shown)}: {len(bag.stamps)} images on {one_line(bag.images.topic)}',
+            f'  first stamp  {in_words(first)}',
+            f'  last stamp   {in_words(last)}, {(last - first) / 1e9:.3f} s later']
     if bag.clock.lag_ns:
         way = 'behind' if bag.clock.lag_ns > 0 else 'ahead of'
-        print(f"  the stamps are {abs(bag.clock.lag_ns) / 1e9:.3f} s {way} the recorder's clock")
+        said.append(f"  the stamps are {abs(bag.clock.lag_ns) / 1e9:.3f} s {way} the recorder's "
+                    'clock')
     if bag.found is None:
-        return
-    print(f'{len(bag.found.spans)} attempts found {one_line(bag.found.how)}; '
-          'seconds from the start of the recording:')
+        return said
     rows = [[n, *(f'{(x - bag.clock.zero_ns) / 1e9:.3f}' for x in (
         span.start_ns, span.decision_ns, span.end_ns))]
         for n, span in enumerate(bag.found.spans[:_SHOWN], start=1)]
-    print(lay_out(rows, ['attempt', 'start', 'decision', 'end']))
-    if len(bag.found.spans) > _SHOWN:
-        print(f'and {len(bag.found.spans) - _SHOWN} more')
+    more = len(bag.found.spans) - _SHOWN
+    return [*said, f'{len(bag.found.spans)} attempts found {one_line(bag.found.how)}; '
+            'seconds from the start of the recording:',
+            lay_out(rows, ['attempt', 'start', 'decision', 'end']),
+            *[f'and {more} more'] * (more > 0)]

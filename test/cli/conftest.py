@@ -1,5 +1,9 @@
 """Fixtures for the tests of ``moss import``: a robot's recordings, and the command."""
 
+from contextlib import contextmanager
+import os
+import sys
+
 from moss_perception.cli.main import main
 import pytest
 from robot_bag import EXECUTED, Robot
@@ -32,3 +36,16 @@ def robot(tmp_path):
         Robot(**values).write(tmp_path / name)
         return name
     return write
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Return a context in which nothing reads the output, as after the end of ``head``."""
+    @contextmanager
+    def unread():
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, 'w') as output, monkeypatch.context() as changed:
+            changed.setattr(sys, 'stdout', output)
+            yield
+    return unread

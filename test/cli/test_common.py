@@ -1,9 +1,12 @@
 """What the commands share."""
 
+import argparse
 import errno
+import logging
 from pathlib import Path
+import sys
 
-from moss_perception.cli.common import write_text
+from moss_perception.cli.common import run_command, write_text
 from moss_perception.core.errors import MossError
 import pytest
 
@@ -29,3 +32,25 @@ def test_the_help_of_a_study_command_says_what_each_status_means(capsys):
     assert info.value.code == 0
     said = ' '.join(capsys.readouterr().out.split())
     assert 'Exit status: 0 ' in said and '2 wrong arguments' in said and '130 interrupted' in said
+
+
+@pytest.mark.parametrize('lines', [1, 10_000])
+def test_an_output_that_nobody_reads_is_one_line_and_no_traceback(unread, caplog, lines):
+    def command(arguments):
+        for _ in range(lines):
+            print('a line')
+        return 0
+    with unread():
+        assert run_command(command, argparse.Namespace(), logging.getLogger('test')) == 1
+        sys.stdout.flush()
+    line, = caplog.messages
+    assert 'has ended, so the rest is not printed' in line
+
+
+def test_another_broken_pipe_is_no_matter_of_the_output(tmp_path, monkeypatch):
+    def command(arguments):
+        raise BrokenPipeError
+    with (tmp_path / 'output').open('w') as output, monkeypatch.context() as changed:
+        changed.setattr(sys, 'stdout', output)
+        with pytest.raises(BrokenPipeError):
+            run_command(command, argparse.Namespace(), logging.getLogger('test'))

@@ -67,6 +67,15 @@ def test_a_template_is_filled_in_checked_and_evaluated(
         (1, True, 5 * 10**9), (2, False, 12 * 10**9), (3, True, 215 * 10**8)]
 
 
+def test_a_template_is_written_even_if_nobody_reads_the_output(
+        bag, tmp_path, monkeypatch, unread):
+    monkeypatch.chdir(tmp_path)
+    with unread():
+        assert moss(['label', 'bag', '--template']) == 1
+    assert len((tmp_path / 'bag.csv').read_text().splitlines()) == 4
+    assert (tmp_path / 'bag.png').exists()
+
+
 def test_the_contact_sheet_shows_the_executed_grasp_on_the_image_at_the_decision(bag, tmp_path):
     assert moss(['label', str(bag), '--sheet', str(tmp_path / 'with.png')]) == 0
     sheet = cv2.imread(str(tmp_path / 'with.png'))
