@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 import os
 import sys
+import time
 
 from moss_perception.cli.main import main
 import pytest
@@ -13,6 +14,9 @@ from robot_bag import EXECUTED, Robot
 def imports(tmp_path, caplog, monkeypatch):
     """Return a function that imports recordings with their tables into ``out``; words are more."""
     monkeypatch.chdir(tmp_path)
+    # The day of a sample is that of the place.
+    monkeypatch.setenv('TZ', 'UTC0')
+    time.tzset()
 
     def imports(*bags, status=0, table=True, topics=True, out='out', words=()):
         caplog.clear()
@@ -26,7 +30,9 @@ def imports(tmp_path, caplog, monkeypatch):
         assert main(['import', *words, '--out', out]) == status
         assert bool(list(tmp_path.glob(f'{out}/*'))) == (status == 0), 'half-written'
         return caplog.text
-    return imports
+    yield imports
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from functools import partial
 import json
 import re
+import time
 
 from calibrations import write_calibration
 import cv2
@@ -68,6 +69,30 @@ def test_the_index_of_a_candidate_is_not_enough_without_candidates(imports, robo
             'known: expected a pose within the attempt (--executed-topic), or the index of a '
             'candidate in its outcome (column candidate, and --candidates-topic)') in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_executed_grasps_of_any_name_are_named_if_nobody_says_which_they_are(
+        imports, robot, tmp_path):
+    def renamed(topic, kind, ns, message):
+        yield {EXECUTED: '/arm/goal'}.get(topic, topic), kind, ns, message
+    rewrite(tmp_path / robot('source'), tmp_path / 'bag', renamed)
+    (tmp_path / 'source.csv').rename(tmp_path / 'bag.csv')
+    said = imports('bag', status=1, topics=False)
+    assert said.strip().endswith('no topic of executed grasps was named; the recording has poses '
+                                 'on /arm/goal: name one with --executed-topic')
+    imports('bag', topics=False, words=['--executed-topic', '/arm/goal'])
+
+
+@pytest.mark.parametrize(('zone', 'day'), [('UTC0', '2023-11-14'), ('EST5', '2023-11-14'),
+                                           ('JST-9', '2023-11-15')])
+def test_the_day_is_that_of_the_place_as_in_the_recorder(
+        imports, robot, tmp_path, monkeypatch, zone, day):
+    # The decision is at 22:13:22 UTC.
+    monkeypatch.setenv('TZ', zone)
+    time.tzset()
+    imports(robot(successes=(True,)))
+    sample, = load_scenes(tmp_path / 'out')
+    assert sample.groups['day'] == day
 
 
 def test_grasps_in_another_frame_are_taken_to_the_camera_s(imports, robot, tmp_path):
@@ -139,7 +164,9 @@ def test_a_model_sees_the_decision_last_at_any_rate_of_the_camera(
      'grasp is not known: expected a pose within the attempt'),
     ({'executed': (0.5, -0.4, 0.5)}, 'its executed grasp is at the pixel 92, -24 .without '
      'distortion.: expected one inside the 64 x 48 image'),
-    ({'executed': (0.0, 0.0, -0.5)}, 'its executed grasp is behind the camera'),
+    ({'executed': (0.0, 0.0, -0.5)}, 'its executed grasp is behind the camera: expected one'),
+    ({'executed': (3.0, 0.0, 0.5)}, 'its executed grasp is 81 degrees off the optical axis, '
+     'beyond the range of the lens model of the calibration: expected one inside'),
     ({'frame': 'base_link'}, "its executed grasp is in the frame 'base_link': expected "
      "'camera_color_optical_frame', that of the images, or a transform to it"),
     ({'calibrated': False}, 'no calibration of .*: expected a topic of camera_info')])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Protocol
 
 from moss_perception.core.errors import ConfigError, DataError
@@ -41,6 +41,11 @@ class Execution(Protocol):
     @property
     def frame_id(self) -> str:
         """Return the frame of position and yaw."""
+        ...
+
+    @property
+    def unknown(self) -> str:
+        """Return why the executed grasp is unknown, in words; empty if it is known."""
         ...
 
 
@@ -134,7 +139,8 @@ def plan(attempt: Execution, found: Survey, settings: ImportSettings) -> Planned
     if attempt.position is None:
         raise AttemptError('no executed grasp', 'its executed grasp is not known: expected a pose '
                            'within the attempt (--executed-topic), or the index of a candidate in '
-                           'its outcome (column candidate, and --candidates-topic)')
+                           'its outcome (column candidate, and --candidates-topic)'
+                           + (f'; {attempt.unknown}' if attempt.unknown else ''))
     camera_frame = found.frame_ids[before[-1]]
     if attempt.frame_id != camera_frame:
         raise AttemptError('another frame', 'its executed grasp is in the frame '
@@ -253,7 +259,8 @@ def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: 
     check_in_view(planned.candidates[planned.executed, :3].astype(float), camera)
     successes = np.full(len(planned.candidates), np.nan, np.float32)
     successes[planned.executed] = outcome.success
-    day = datetime.fromtimestamp(outcome.decision_ns / 1e9, timezone.utc).date().isoformat()
+    # As attempt_recorder: a day of work, which may be two of UTC.
+    day = datetime.fromtimestamp(outcome.decision_ns / 1e9).date().isoformat()
     groups = {'bag': bag, 'day': day, **({'object': outcome.object} if outcome.object else {}),
               **labels, **settings.groups}
     return Sample(
@@ -299,10 +306,14 @@ def check_in_view(position: np.ndarray, camera: Camera) -> None:
     _, (reason,) = project(position[None], camera)
     if reason == ScoreReason.SCORED:
         return
-    where = 'behind the camera or beyond its lens model'
+    where = 'behind the camera'
     if reason == ScoreReason.OUTSIDE_IMAGE:
         x, y = (camera.matrix @ position)[:2] / position[2]
         where = f'at the pixel {x:.0f}, {y:.0f} (without distortion)'
+    elif reason == ScoreReason.BEYOND_LENS_MODEL:
+        angle = np.degrees(np.arctan2(np.hypot(*position[:2]), position[2]))
+        where = (f'{angle:.0f} degrees off the optical axis, beyond the range of the lens model '
+                 'of the calibration')
     raise AttemptError('out of view', f'its executed grasp is {where}: expected one inside the '
                        f'{camera.width} x {camera.height} image; is it in the right frame, and is '
                        'the calibration the right one?')
