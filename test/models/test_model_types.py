@@ -8,8 +8,10 @@ from tiny import DISPLACEMENT, MODELS, TIME, tiny_config, tiny_network
 
 
 @pytest.mark.parametrize(('changes', 'words'), [
-    ({'lags': (2, 1)}, 'ascending numbers'), ({'lags': (1, 2)}, 'ascending numbers from 1 or more '
-                                                                'to 4'),
+    ({'lags': (2, 1)}, 'ascending numbers'),
+    ({'lags': (1, 2)}, 'ascending numbers from 1 or more that end with 4'),
+    ({'refinement': -1}, 'refinement=-1 is not allowed: expected 0 or more'),
+    ({'borders': -1}, 'borders=-1 is not allowed: expected 0 or more'),
     ({'readout': 'flow'}, "readout='flow' is not allowed"), ({'patch': 4}, 'an odd number'),
     ({'readout': 'displacement', 'patch': 7}, 'at most 4, the side of the maps'),
     ({'similarity': 'ssd'}, 'cosine without displacements or lags'),
