@@ -10,8 +10,12 @@ from typing import Any
 
 from moss_perception.core.errors import ConfigError, FrameUnknownError
 from moss_perception.core.frames import stamp_to_ns
+from moss_perception.core.recent import Recent
 from moss_perception.core.transforms import checked_transform, IDENTITY, interpolate, Transform
 import numpy as np
+
+# More than robots have; a stranger may choose the names.
+_MOST_FRAMES = 10_000
 
 
 @dataclass
@@ -124,6 +128,29 @@ class TransformBuffer:
             if step is None:
                 return
             frame, pose = step[0], step[1] @ pose
+
+
+class FrameTree:
+    """Which frames tf connects, whenever; it does not grow with the number of messages."""
+
+    def __init__(self) -> None:
+        self._parents: Recent[str, str] = Recent(_MOST_FRAMES)
+
+    def add(self, message: Any) -> None:
+        """Take a message of tf, with the fields of tf2_msgs/TFMessage."""
+        for one in message.transforms:
+            self._parents[one.child_frame_id.lstrip('/')] = one.header.frame_id.lstrip('/')
+
+    def connects(self, one: str, other: str) -> bool:
+        """Tell whether two frames are of one tree."""
+        return bool(self._up(one) & self._up(other))
+
+    def _up(self, frame: str) -> set[str]:
+        found, above = set(), frame.lstrip('/')
+        while above is not None and above not in found:
+            found.add(above)
+            above = self._parents.get(above)
+        return found
 
 
 def _problem(parent: str, child: str, numbers: Sequence[float]) -> str:

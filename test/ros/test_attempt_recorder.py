@@ -4,7 +4,7 @@ import re
 import resource
 import time
 
-from geometry_msgs.msg import PoseArray
+from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.attempts import groups_of
 from moss_perception.data.bags.reader import Recording
@@ -154,6 +154,41 @@ def test_a_topic_without_a_publisher_is_named(bench, peer):
     assert line.endswith('nobody publishes it')
     # One message of a calibration is enough.
     assert not any('/camera_info' in x.data for x in node.events)
+
+
+def test_executed_grasps_that_nobody_publishes_are_told_once_while_recording(bench, peer):
+    node = bench(silence=0.3)
+    node.show(4)
+    peer.node.destroy_publisher(node.robot.executed)
+    other = peer.node.create_publisher(PoseStamped, '/planner/executed', 10)
+    node.wait_for(lambda: not peer.node.count_publishers('/selected_grasp'), 10, 'no publisher')
+    for _ in range(2):
+        assert node.do('start')[0]
+        node.said('nobody publishes /selected_grasp yet, but there are poses on '
+                  '/planner/executed: expected the executed grasps, without which the decision '
+                  'of an attempt is its start; name their topic with executed_topic')
+        node.show(4)
+        assert node.do('discard')[0]
+        node.show(2)
+    assert sum('nobody publishes /selected_grasp' in x.data for x in node.events) == 1
+    peer.node.destroy_publisher(other)
+
+
+def test_grasps_in_a_frame_without_a_transform_are_told_once_while_recording(bench):
+    node = bench(silence=0.3)
+    for _ in range(2):
+        node.show(4)
+        stamp_ns = node.robot.now_ns
+        node.robot.candidates.publish(PoseArray(header=header(stamp_ns, 'base_link'),
+                                                poses=POSES))
+        node.show(1, grasps=())
+        assert node.do('start')[0]
+        node.said("the candidates are in the frame 'base_link', and no tf has come that connects "
+                  f'it with {FRAME!r}, the frame of the images: publish it on /tf or /tf_static')
+        assert node.do('discard')[0]
+    assert sum("'base_link'" in x.data for x in node.events) == 1
+    assert 'MOSS053' in node.process.output()
+    assert not any('/selected_grasp' in x.data for x in node.events)
 
 
 def test_two_planners_two_recorders_and_two_clocks_are_named_at_the_start(bench, peer):

@@ -1,5 +1,7 @@
 """Which set of candidates the recorder takes an executed grasp to be of."""
 
+from types import SimpleNamespace
+
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
 from moss_perception.data.bags.run_up import Received
 from moss_perception.data.closings import Closings
@@ -52,6 +54,34 @@ def test_candidates_of_another_clock_are_noticed():
         stream.image(n * 10**9, 'camera', n * 10**9)
     line, = stream.stamps.apart()
     assert 'stamped 0.500 s ahead of the images' in line
+
+
+def tf(*pairs):
+    """Make a message of tf from frames, each with its parent."""
+    return SimpleNamespace(transforms=[
+        SimpleNamespace(header=SimpleNamespace(frame_id=parent), child_frame_id=child)
+        for child, parent in pairs])
+
+
+def test_grasps_in_a_frame_that_tf_does_not_connect_with_the_images_are_noticed():
+    stream = Stream(Closings(0.0))
+    stream.candidates(PoseArray(header=header(1, 'base_link')))
+    assert stream.unplaced() == []
+    stream.image(1, 'camera', 1)
+    line, = stream.unplaced()
+    assert line.startswith("the candidates are in the frame 'base_link', and no tf has come that "
+                           "connects it with 'camera', the frame of the images")
+    stream.executed(PoseStamped(header=header(1, 'tool'), pose=GRASP), 1)
+    assert len(stream.unplaced()) == 2
+    stream.frames.add(tf(('camera', 'wrist'), ('/wrist', 'base_link')))
+    line, = stream.unplaced()
+    assert line.startswith("the executed grasps are in the frame 'tool'")
+    # A loop ends, too.
+    stream.frames.add(tf(('base_link', 'world'), ('tool', 'world'), ('world', 'tool')))
+    assert stream.unplaced() == []
+    stream.candidates(PoseArray(header=header(2, 'camera')))
+    stream.executed(PoseStamped(header=header(2, 'camera'), pose=GRASP), 2)
+    assert stream.unplaced() == []
 
 
 def test_transforms_that_are_repeated_for_days_are_not_kept_for_ever():

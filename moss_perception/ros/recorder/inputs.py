@@ -6,8 +6,9 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
+from moss_perception.data.bags.topics import EXECUTED_TYPE
 from moss_perception.ros.common.raw_subscriptions import RawSubscriptions
-from moss_perception.ros.common.sources import namesake, several
+from moss_perception.ros.common.sources import listed, namesake, several
 from moss_perception.ros.common.subscriptions import MatchedSubscription
 from moss_perception.ros.recorder.settings import RecorderSettings
 from rclpy.node import Node
@@ -56,7 +57,8 @@ class Inputs:
         self.candidates = self._watch(raw.follow(PoseArray, 'grasp_candidates', latched=True))
         self.lead_times = raw.follow(PointCloud2, 'grasp_lead_times', latched=True).topic
         self.camera_info = self._watch(raw.follow(CameraInfo, 'camera_info', latched=True), True)
-        self.executed = raw.follow(PoseStamped, 'selected_grasp').topic
+        self._executed = raw.follow(PoseStamped, 'selected_grasp')
+        self.executed = self._executed.topic
         if settings.outputs:
             self._watch(raw.follow(PointCloud2, 'grasp_predictor/grasp_scores'), optional=True)
             raw.follow(Header, 'grasp_predictor/processed')
@@ -121,6 +123,17 @@ class Inputs:
         """Say that no image has come yet, and why; empty if one has."""
         came = self._watched[self.images].last_s is not None
         return '' if came else f'no image has come on {self.images}: {self._reason(self.images)}'
+
+    def no_executed(self) -> str:
+        """Say that no executed grasp can come, and why; empty if one can."""
+        problem = self._executed.problem()
+        if not problem and not self._node.count_publishers(self.executed):
+            problem = f'nobody publishes {self.executed} yet'
+            if others := [name for name, kinds in self._node.get_topic_names_and_types()
+                          if EXECUTED_TYPE in kinds and name != self.executed]:
+                problem += f', but there are poses on {listed(sorted(others))}'
+        return problem and (f'{problem}: expected the executed grasps, without which the decision '
+                            'of an attempt is its start; name their topic with executed_topic')
 
     def publishers(self, topic: str) -> list[str]:
         """Return the full names of the nodes that publish a topic."""

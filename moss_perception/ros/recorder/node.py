@@ -13,7 +13,7 @@ from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.text import one_line
 from moss_perception.data.bags.attempts import AttemptFolder, AttemptWriter
 from moss_perception.data.bags.run_up import Received
-from moss_perception.data.bags.topics import header_of
+from moss_perception.data.bags.topics import header_of, TRANSFORMS_TYPE
 from moss_perception.data.bags.writer import is_known
 from moss_perception.data.closings import Closings
 from moss_perception.data.outcomes import Outcome, outcome_of
@@ -21,7 +21,7 @@ from moss_perception.ros.common.conversions import outcome_to_array
 from moss_perception.ros.common.guard import answering, guarded, Once, read
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import acknowledged, run_node, serving, Spin
-from moss_perception.ros.common.subscriptions import type_name
+from moss_perception.ros.common.subscriptions import message_class, type_name
 from moss_perception.ros.recorder.attempts import Attempts, RefusedError
 from moss_perception.ros.recorder.gripper import Gripper
 from moss_perception.ros.recorder.inputs import Inputs
@@ -62,6 +62,9 @@ class AttemptRecorder(Node):
         self._said = Once()
         # Outcomes of the robot that could not be recorded.
         self._missed = self._images = 0
+        # Since when grasps are in a frame of unknown place, monotonic seconds, by the warning.
+        self._unplaced_s: dict[str, float] = {}
+        self._executed_said = False
         self._state = ''
 
     @property
@@ -193,6 +196,9 @@ class AttemptRecorder(Node):
             stream.executed(read(PoseStamped, raw), now_ns)
         elif topic == self._gripper_topic:
             self._take_gripper(kind, raw)
+        elif kind == TRANSFORMS_TYPE and (topic.endswith('/tf_static') or self._unplaced_s):
+            # Of a busy /tf, nothing is read while all frames are known.
+            stream.frames.add(read(message_class(kind), raw))
         holds = topic in (inputs.camera_info, inputs.candidates, inputs.lead_times)
         self._attempts.take(Received(topic, kind, raw, now_ns, image_ns),
                             latched=holds or topic.endswith('/tf_static'), alone=holds)
@@ -207,7 +213,10 @@ class AttemptRecorder(Node):
     def _on_outcome(self, message: DiagnosticArray) -> None:
         for status in message.status:
             try:
-                self._say(self._attempts.report(outcome_of(status), status.message))
+                outcome = outcome_of(status)
+                self._say(self._attempts.report(outcome, status.message))
+                if outcome.executed:
+                    self._warn_of_grasps(outcome.candidate is None)
             except ValueError as error:
                 self._say(f'{status.name!r} is no outcome: {error}', 'no_outcome')
             except (BagError, RefusedError) as error:
@@ -222,6 +231,9 @@ class AttemptRecorder(Node):
     def check(self) -> None:
         """Follow the graph, and warn of silent topics while an attempt is recorded."""
         self._inputs.check()
+        now_s = time.monotonic()
+        self._unplaced_s = {line: self._unplaced_s.get(line, now_s)
+                            for line in self._stream.unplaced()}
         current = self._attempts.current
         if current is None:
             return
@@ -229,9 +241,24 @@ class AttemptRecorder(Node):
         decided = self._stream.decision(current.received_ns) is not None
         for line in self._inputs.silent(self._declared.values.silence, since_s, decided):
             self._say(line, 'silent_input')
+        self._warn_of_grasps(not decided)
         if self._attempts.cut_short:
             self._once('the messages of run_up need more memory than run_up_mib: the time before '
                        'the start is shorter', 'short_run_up')
+
+    def _warn_of_grasps(self, needed: bool) -> None:
+        """
+        Warn of grasps whose place is not known, and of executed grasps that can't come, once.
+
+        :param needed: whether the executed grasp is still to come.
+        """
+        if needed and not self._executed_said and (line := self._inputs.no_executed()):
+            self._executed_said = True
+            self._say(line, 'silent_input')
+        for line, since_s in self._unplaced_s.items():
+            # tf can come a moment after the grasps.
+            if time.monotonic() - since_s > self._declared.values.silence:
+                self._once(line, 'frame_unknown')
 
     def _note_loss(self) -> None:
         if self._attempts.lost and self._attempts.current is None:

@@ -13,6 +13,7 @@ from moss_perception.core.frames import (
 )
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.stamps import StampCheck
+from moss_perception.core.transform_buffer import FrameTree
 from moss_perception.data.closings import Closings
 from moss_perception.runtime.candidate_book import CandidateBook
 from moss_perception.runtime.frame_status import Counters
@@ -49,12 +50,16 @@ class Stream:
     :ivar frame_id: its frame.
     :ivar measures: whether anything says when the fingers close.
     :ivar stamps: compares the stamps of images and candidates.
+    :ivar frames: which frames tf connects.
     """
 
     def __init__(self, closings: Closings):
         self.image_ns, self.frame_id = 0, ''
         self.closings, self.measures = closings, False
         self.stamps = StampCheck()
+        self.frames = FrameTree()
+        # Of the newest candidates and executed grasp.
+        self._grasp_frames: dict[str, str] = {}
         self._lags: deque[int] = deque(maxlen=_LAGS)
         self._candidates = CandidateBook(Counters(), _KEPT)
         # The sets that were there when images came, by their stamps.
@@ -77,6 +82,7 @@ class Stream:
     def candidates(self, message: Any) -> None:
         """Take a geometry_msgs/PoseArray; one without a stamp retires those before."""
         self.stamps.candidates(stamp_to_ns(message.header.stamp))
+        self._grasp_frames['candidates'] = message.header.frame_id
         try:
             self._candidates.add(to_candidates(message))
         except CandidateError:
@@ -85,6 +91,7 @@ class Stream:
     def executed(self, message: Any, received_ns: int) -> None:
         """Take the grasp that is executed, a geometry_msgs/PoseStamped."""
         stamp_ns = stamp_to_ns(message.header.stamp)
+        self._grasp_frames['executed grasps'] = message.header.frame_id
         place, turn = message.pose.position, message.pose.orientation
         position = np.array([place.x, place.y, place.z])
         yaw, = yaws_from_orientations(np.array([[turn.x, turn.y, turn.z, turn.w]]))
@@ -95,6 +102,14 @@ class Stream:
         if listed is not None and listed.frame_id == message.header.frame_id:
             index = nearest_grasp(listed.positions, listed.yaws, position, float(yaw))
         self._decisions.append(Decision(stamp_ns, received_ns, index))
+
+    def unplaced(self) -> list[str]:
+        """Describe grasps in a frame that tf does not connect with that of the images."""
+        return [f'the {what} are in the frame {frame!r}, and no tf has come that connects it with '
+                f'{self.frame_id!r}, the frame of the images: publish it on /tf or /tf_static, or '
+                'give --candidates-transform to the commands that read the recording'
+                for what, frame in self._grasp_frames.items()
+                if self.frame_id and not self.frames.connects(frame, self.frame_id)]
 
     def decision(self, since_received_ns: int) -> Decision | None:
         """Return the first executed grasp that came at or after a time; ``None`` if none did."""
