@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_same(plan.out, plan.conditions)
     pretrain(plan)
     train(plan)
-    result = {'format': FORMAT, **conditions(plan.sizes.clips, plan.device), **compare(plan)}
+    result = {'format': FORMAT, **conditions(plan.budget, plan.initial), **compare(plan)}
     write_text(plan.out / 'results.json', json.dumps(result, indent=1, allow_nan=False) + '\n')
     print('\n\n'.join(tables(result).values()))
     return 0

@@ -3,24 +3,19 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-import json
+from itertools import product
 import logging
 from pathlib import Path
 import sys
 from typing import Any
 
-from moss_perception.cli.common import (
-    read_text,
-    run_command,
-    set_up_logging,
-    status_line,
-    write_text,
-)
+from moss_perception.cli.common import run_command, set_up_logging, status_line
 from moss_perception.core.errors import ConfigError
 from moss_perception.training.pace import Pace
 
-from study.kept import digest_of, file_digest
+from study.kept import digest_of
 from study.questions.asking import balanced, Draw, Footage, Item, items_of
+from study.questions.kept import Answers, KeptNetworks
 from study.questions.model import TEXT_ONLY
 from study.questions.real import load_real, real_items
 from study.questions.results import FORMAT, summarise_set, tables
@@ -29,8 +24,9 @@ from study.questions.training import ask, train
 from study.questions.wording import KINDS
 from study.video.clips import read_table
 from study.video.fitting import Budget
+from study.video.goals import GOAL_VARIANT
 from study.video.models import common_size
-from study.video.options import add_budget, budget_of, conditions, report
+from study.video.options import add_budget, budget_of, conditions, refuse_seen, report
 from study.video.pace import by_variant, tell
 
 log = logging.getLogger('questions')
@@ -90,10 +86,12 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.video:
         clips, left_out = load_real(arguments.video, arguments.table, arguments.out / 'frames',
                                     size)
+        refuse_seen(arguments, [one.clip for one in clips])
         tests['video'] = Test(real_items(clips), clips,
                               {'scenes': len(clips), 'left_out': left_out})
     result = {
-        'format': FORMAT, **conditions(arguments.clips, arguments.device),
+        'format': FORMAT, 'goal_variant': GOAL_VARIANT,
+        **conditions(budget, arguments.initial),
         'training': {**_described(known), 'folders': [path.name for path in arguments.scenes]}}
     report(arguments.out, result, (
         {'sets': {name: {**test.about, 'questions': len(test.items),
@@ -144,36 +142,44 @@ def _described(found: SceneSet) -> dict[str, Any]:
 
 
 def run(arguments: argparse.Namespace, budget: Budget, size: int, known: SceneSet,
-        tests: dict[str, Test]) -> Iterator[dict[str, dict[str, list]]]:
-    """Train and ask all variants; after each seed yield the answers by set and variant."""
+        tests: dict[str, Test]) -> Iterator[dict[str, Answers]]:
+    """
+    Train and ask what is missing, one seed of all variants after the other.
+
+    After each seed, yield all answers that are kept, by set and variant. With ``--collect``
+    nothing is trained.
+
+    :raises ConfigError: if nothing is kept that could be collected.
+    """
     draw = Draw(items_of(known.scenes))
-    trained = arguments.out / 'trained' / _key(
-        [draw.items, KINDS, budget, file_digest(arguments.initial)], known.scenes)
-    asked = {name: _key(test.items, test.footage) for name, test in tests.items()}
+    kept = KeptNetworks(
+        arguments.out / 'trained', _key([draw.items, KINDS, budget], known.scenes),
+        {name: _key(test.items, test.footage) for name, test in tests.items()},
+        arguments.initial)
+    if arguments.collect:
+        found = kept.whole()
+        if not found:
+            raise ConfigError(f'{arguments.out} keeps no answers to these questions, of this '
+                              'budget and start: expected the options of the trainings')
+        yield found
+        return
     variants = list(dict.fromkeys([*arguments.variants, TEXT_ONLY]))
-
-    def path_of(variant: str, seed: int, what: str) -> Path:
-        return trained / f'{variant}_seed_{seed}{what}'
-
-    pace = Pace(sum(not path_of(variant, seed, '.safetensors').exists()
+    pace = Pace(sum(not kept.network(variant, seed).exists()
                     for variant in arguments.variants for seed in range(arguments.seeds)))
-    answers: dict[str, dict[str, list]] = {name: {} for name in tests}
-    for seed in range(arguments.seeds):
-        for variant in variants:
-            paths = {name: path_of(variant, seed, f'_{key}.json') for name, key in asked.items()}
-            if not all(path.exists() for path in paths.values()):
-                there = path_of(variant, seed, '.safetensors').exists()
-                model = train(variant, known.scenes, draw, size, seed, budget, arguments.initial,
-                              path_of(variant, seed, '.safetensors'))
-                for name, path in paths.items():
-                    write_text(path, json.dumps(ask(model, tests[name].items,
-                                                    tests[name].footage, size, budget)))
-                if variant != TEXT_ONLY and not there:
-                    pace.count(1)
-                log.info('%s, seed %d; %s', variant, seed, pace.left() or 'that was the last')
-            for name, path in paths.items():
-                answers[name].setdefault(variant, []).append(json.loads(read_text(path)))
-        yield answers
+    for seed, variant in product(range(arguments.seeds), variants):
+        path = kept.network(variant, seed)
+        if not kept.complete(variant, seed):
+            there = path.exists()
+            model = train(variant, known.scenes, draw, size, seed, budget, arguments.initial,
+                          path)
+            for name, test in tests.items():
+                kept.write(variant, seed, name, ask(model, test.items, test.footage, size,
+                                                    budget))
+            if variant != TEXT_ONLY and not there:
+                pace.count(1)
+            log.info('%s, seed %d; %s', variant, seed, pace.left() or 'that was the last')
+        if variant == variants[-1]:
+            yield kept.whole()
 
 
 def _key(what: Any, footage: Sequence[Footage]) -> str:

@@ -42,6 +42,7 @@ class Answerer(nn.Module):
     that place, and the summary that a classifier of clips has.
 
     :param variant: see :class:`study.video.models.ClipReader`, or :data:`TEXT_ONLY`.
+    :param initial: see :class:`study.video.models.ClipReader`; nothing for :data:`TEXT_ONLY`.
     """
 
     def __init__(self, variant: str, initial: str | Path = INITIAL):

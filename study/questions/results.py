@@ -8,6 +8,7 @@ from moss_perception.core.tables import markdown
 from study.questions.asking import Footage, Item
 from study.questions.training import most_frequent, PHRASINGS
 from study.questions.wording import ANSWERS, KINDS
+from study.video.goals import GOAL_VARIANT, goals_table, OVER_BACKBONE
 from study.video.models import BACKBONE
 from study.video.results import (
     accuracies,
@@ -15,19 +16,20 @@ from study.video.results import (
     BLIND,
     gain,
     gains_of,
+    orders_table,
     orders_text,
     percent,
     summarise,
 )
 
-FORMAT = 'moss_perception.questions/1'
+FORMAT = 'moss_perception.questions/2'
 MOTION = ('velocity', 'acceleration', 'recurrence')
 """What questions about motion are about."""
 # Draws of each paired comparison of a kind; that of all questions has more.
 _REPEATS = 999
 
-# By variant, for each seed the answers by phrasing.
-Answers = Mapping[str, Sequence[Mapping[str, Sequence[int]]]]
+# By variant and seed, the answers by phrasing.
+Answers = Mapping[str, Mapping[int, Mapping[str, Sequence[int]]]]
 
 
 def summarise_set(items: Sequence[Item], footage: Sequence[Footage],
@@ -41,7 +43,7 @@ def summarise_set(items: Sequence[Item], footage: Sequence[Footage],
     """
     return {phrasing: {
         name: _subset([n for n, item in enumerate(items) if item.kind in kinds], items, footage,
-                      {variant: [one[phrasing] for one in seeds]
+                      {variant: {seed: one[phrasing] for seed, one in seeds.items()}
                        for variant, seeds in answers.items()},
                       9999 if name in ('all', 'motion') else _REPEATS)
         for name, kinds in _subsets({item.kind for item in items}, phrasing == 'held_out').items()}
@@ -59,9 +61,9 @@ def _subsets(asked: set[str], closely: bool) -> dict[str, list[str]]:
 
 
 def _subset(chosen: Sequence[int], items: Sequence[Item], footage: Sequence[Footage],
-            answers: Mapping[str, Sequence[Sequence[int]]], repeats: int) -> dict[str, Any]:
-    runs = {BLIND: [[most_frequent(items[n]) for n in chosen]],
-            **{variant: [[one[n] for n in chosen] for one in seeds]
+            answers: Mapping[str, Mapping[int, Sequence[int]]], repeats: int) -> dict[str, Any]:
+    runs = {BLIND: {0: [most_frequent(items[n]) for n in chosen]},
+            **{variant: {seed: [one[n] for n in chosen] for seed, one in seeds.items()}
                for variant, seeds in answers.items()}}
     return summarise(runs, [items[n].label for n in chosen],
                      [footage[items[n].parts[0][0]].group for n in chosen], ANSWERS, repeats)
@@ -71,14 +73,31 @@ def tables(result: Mapping[str, Any]) -> dict[str, str]:
     """
     Write a stored result as Markdown.
 
-    :returns: by name: ``answers``, accuracy on questions about motion; ``kinds``, by kind of
-        question; ``phrasings``; and ``video``, answers about real clips, if there are any.
+    :returns: by name: ``goals``; ``answers``, accuracy on questions about motion; ``orders``,
+        what each order of self-similarity adds; ``kinds``, by kind of question; ``phrasings``;
+        and ``video``, answers about real clips, if there are any.
     """
-    sets = {name: one for name, one in result['sets'].items() if 'motion' in one['held_out']}
-    found = {'answers': _answers(sets), 'kinds': _kinds(sets), 'phrasings': _phrasings(sets)}
+    sets = motion_sets(result)
+    found = {'goals': _goals(sets), 'answers': _answers(sets), 'orders': _orders(sets),
+             'kinds': _kinds(sets), 'phrasings': _phrasings(sets)}
     if 'video' in result['sets']:
         found['video'] = _video(result['sets']['video'])
     return found
+
+
+def motion_sets(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sets of a stored result that were asked about motion."""
+    return {name: one for name, one in result['sets'].items() if 'motion' in one['held_out']}
+
+
+def _goals(sets: Mapping[str, Any]) -> str:
+    return goals_table((name, OVER_BACKBONE, gains_of(one['held_out']['motion']).get(
+        (GOAL_VARIANT, OVER_BACKBONE.theirs))) for name, one in sets.items())
+
+
+def _orders(sets: Mapping[str, Any]) -> str:
+    return orders_table({f'{name}, {about}': one['held_out'][about] for name, one in sets.items()
+                         for about in ('motion', *MOTION) if about in one['held_out']}, 'scene')
 
 
 def _answers(sets: Mapping[str, Any]) -> str:
@@ -95,14 +114,22 @@ def _answers(sets: Mapping[str, Any]) -> str:
 def _kinds(sets: Mapping[str, Any]) -> str:
     parts = []
     for name, one in sets.items():
-        found = one['held_out']
+        found = {kind: part for kind, part in one['held_out'].items() if kind != 'all'}
+        gains = {kind: gains_of(part) for kind, part in found.items()}
         variants = [variant for variant, _ in best_first(found['motion'])]
-        rows = [[kind, KINDS[kind].about if kind in KINDS else '', str(found[kind]['questions']),
-                 *(f'{100 * found[kind]["variants"][variant]["accuracy"]:.1f}'
-                   for variant in variants)]
-                for kind in found if kind != 'all']
-        parts.append(f'{name}: accuracy in %, by what is asked.\n\n' + markdown(
-            ['asked', 'about', 'questions', *variants], rows))
+        others = [variant for variant in variants
+                  if any((variant, BACKBONE) in some for some in gains.values())]
+        heads = [[kind, KINDS[kind].about if kind in KINDS else '', str(part['questions'])]
+                 for kind, part in found.items()]
+        parts += [
+            f'{name}: accuracy in % [95 %, by scene], by what is asked.\n\n' + markdown(
+                ['asked', 'about', 'questions', *variants],
+                [[*head, *(percent(found[head[0]]['variants'][variant]) for variant in variants)]
+                 for head in heads]),
+            f'{name}: gain over {BACKBONE} in points [95 %, by scene], by what is asked.\n\n'
+            + markdown(['asked', 'about', 'questions', *others],
+                       [[*head, *(gain(gains[head[0]].get((variant, BACKBONE)), p=False)
+                                  for variant in others)] for head in heads])]
     return '\n\n'.join(parts)
 
 

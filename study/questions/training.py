@@ -14,9 +14,10 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from study.questions.asking import Draw, Footage, Item
-from study.questions.model import Answerer
+from study.questions.model import Answerer, TEXT_ONLY
 from study.questions.wording import ANSWERS, KINDS, LONGEST, numbers_of, UNKNOWN
 from study.video.fitting import Budget, fit
+from study.video.models import initial_of
 
 # Share of words that a training does not get to see, so that it knows what to do without.
 _MISSED = 0.1
@@ -30,12 +31,14 @@ def train(variant: str, scenes: Sequence[Footage], draw: Draw, size: int, seed: 
 
     :param scenes: that the items of ``draw`` are about.
     :param size: side of the images, pixels.
+    :param initial: see :func:`study.video.models.initial_of`.
     :param path: where it is kept; beside it, the state of a training that is under way.
     :returns: in evaluation mode.
     :raises CheckpointError: if the kept one is damaged.
     """
     torch.manual_seed(seed)
-    model = Answerer(variant, initial).to(budget.device)
+    start = '' if variant == TEXT_ONLY else initial_of(initial, variant)
+    model = Answerer(variant, start).to(budget.device)
     if path.exists():
         try:
             model.load_state_dict(load_file(path, device=budget.device))

@@ -3,30 +3,26 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import product
-import json
 import logging
 from pathlib import Path
 import sys
 from typing import Any
 
-from moss_perception.cli.common import (
-    read_text,
-    run_command,
-    set_up_logging,
-    status_line,
-    write_text,
-)
+from moss_perception.cli.common import run_command, set_up_logging, status_line
+from moss_perception.core.errors import ConfigError
 from moss_perception.training.pace import Pace
 
-from study.kept import digest_of, file_digest
+from study.video.answers import KeptAnswers
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import Budget
+from study.video.goals import GOAL_VARIANT
 from study.video.models import common_size
-from study.video.options import add_budget, budget_of, conditions, report
+from study.video.options import add_budget, budget_of, conditions, refuse_seen, report
 from study.video.pace import by_variant, tell
 from study.video.results import BLIND, FORMAT, summarise, tables
 from study.video.tasks import (
     asked,
+    CLAIMED,
     folds_of,
     frames_needed,
     Item,
@@ -56,9 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
                              'also verb; a column split is checked for groups on both sides')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of small frames, answers and results.json')
-    parser.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS),
-                        metavar='TASK', help=f'of {", ".join(TASKS)} (default: all)')
-    parser.add_argument('--folds', type=int, default=5, metavar='N',
+    parser.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(CLAIMED),
+                        metavar='TASK', help=f'of {", ".join(TASKS)} (default: %(default)s)')
+    parser.add_argument('--folds', type=int, default=3, metavar='N',
                         help='number of parts of the groups, each tested once '
                              '(default: %(default)s)')
     add_budget(parser, seeds=5)
@@ -80,13 +76,15 @@ def compare(arguments: argparse.Namespace) -> int:
     clips, skipped = load_clips(arguments.folder, read_table(arguments.table),
                                 arguments.out / 'frames', size, lambda rate_hz: min(
                                     frames_needed(task, rate_hz) for task in TASKS))
+    refuse_seen(arguments, clips)
     tasks = [asked(name, clips) for name in arguments.tasks]
     log.info('%d clips of %d groups; %d left out', len(clips),
              len({clip.group for clip in clips}), sum(map(len, skipped.values())))
     result = {
         'format': FORMAT, 'clips': len(clips), 'groups': len({clip.group for clip in clips}),
         'left_out': {why: len(names) for why, names in sorted(skipped.items())},
-        'folds': arguments.folds, **conditions(arguments.clips, arguments.device)}
+        'folds': arguments.folds, 'goal_variant': GOAL_VARIANT,
+        **conditions(budget, arguments.initial)}
     report(arguments.out, result,
            ({'tasks': found} for found in run(arguments, budget, clips, tasks)), tables)
     return 0
@@ -106,46 +104,57 @@ def estimate(arguments: argparse.Namespace, clips: int) -> dict[str, float]:
 
 def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],
         tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
-    """Answer all tasks by all variants and folds; yield the summaries by task of each seed."""
+    """
+    Train what is missing, one seed of all variants after the other, unless it is only collected.
+
+    After each seed, yield the summaries by task of all answers that are kept.
+
+    :raises ConfigError: if nothing is kept that could be collected.
+    """
     folds = folds_of(clips, arguments.folds)
-    # Whose answers can be used again: those to the very same questions.
-    data = [[(clip.name, clip.group, clip.verb, clip.digest) for clip in clips],
-            arguments.folds, budget, file_digest(arguments.initial)]
-    kept = arguments.out / 'answers' / digest_of([repr(data).encode()])
-
-    def path_of(task: str, variant: str, seed: int, fold: int) -> Path:
-        return kept / f'{task}_{variant}_seed_{seed}_fold_{fold}.json'
-
-    pace = Pace(sum(not path_of(*one).exists() for one in product(
-        arguments.tasks, arguments.variants, range(arguments.seeds), range(len(folds)))))
     shares = {task.name: [questions(task, fold) for fold in folds] for task in tasks}
-    answers: dict[str, dict[str, list[list[int]]]] = {task.name: {BLIND: [[
-        most_frequent(task, known) for known, test in shares[task.name] for _ in test]]}
-        for task in tasks}
+    kept = KeptAnswers(arguments.out / 'answers', clips, tasks, len(folds), budget,
+                       arguments.initial)
+
+    def summaries() -> dict[str, Any]:
+        return {task.name: _summary(task, kept, shares[task.name], clips) for task in tasks}
+
+    if arguments.collect:
+        if not any(kept.whole(task.name) for task in tasks):
+            raise ConfigError(f'{arguments.out} keeps no answers to these questions, of this '
+                              'budget and start: expected the options of the trainings')
+        yield summaries()
+        return
+
+    variants: Sequence[str] = arguments.variants
+
+    def missing(seed: int) -> Iterator[tuple[Task, str, int]]:
+        for task, variant, fold in product(tasks, variants, range(len(folds))):
+            if not kept.path(task.name, variant, seed, fold).exists():
+                yield task, variant, fold
+
+    pace = Pace(sum(len(list(missing(seed))) for seed in range(arguments.seeds)))
     for seed in range(arguments.seeds):
-        for task, variant in ((task, one) for task in tasks for one in arguments.variants):
-            mine: list[int] = []
-            for number, (known, test) in enumerate(shares[task.name]):
-                path = path_of(task.name, variant, seed, number)
-                if not path.exists():
-                    model = train(variant, task, clips, known, seed, budget, arguments.initial,
-                                  path.with_suffix('.safetensors'))
-                    write_text(path, json.dumps(ask(model, clips, test, budget)))
-                    pace.count(1)
-                    log.info('%s, %s, seed %d, fold %d; %s', task.name, variant, seed, number,
-                             pace.left() or 'that was the last')
-                mine += json.loads(read_text(path))
-            answers[task.name].setdefault(variant, []).append(mine)
-        yield {task.name: _summary(task, answers[task.name], shares[task.name], clips)
-               for task in tasks}
+        for task, variant, fold in missing(seed):
+            known, test = shares[task.name][fold]
+            path = kept.path(task.name, variant, seed, fold)
+            model = train(variant, task, clips, known, seed, budget, arguments.initial,
+                          path.with_suffix('.safetensors'))
+            kept.write(task.name, variant, seed, fold, ask(model, clips, test, budget))
+            pace.count(1)
+            log.info('%s, %s, seed %d, fold %d; %s', task.name, variant, seed, fold,
+                     pace.left() or 'that was the last')
+        yield summaries()
 
 
-def _summary(task: Task, answers: dict[str, list[list[int]]],
+def _summary(task: Task, kept: KeptAnswers,
              shares: Sequence[tuple[Sequence[Item], Sequence[Item]]],
              clips: Sequence[Clip]) -> dict[str, Any]:
     items = [item for _, test in shares for item in test]
-    found = summarise(answers, [item.label for item in items],
-                      [clips[item.clip].group for item in items], task.classes)
+    blind = [most_frequent(task, known) for known, test in shares for _ in test]
+    found = summarise({BLIND: {0: blind}, **kept.whole(task.name)},
+                      [item.label for item in items], [clips[item.clip].group for item in items],
+                      task.classes)
     return found | {'too_short': sum(not long_enough(clip, task.name) for clip in clips)}
 
 

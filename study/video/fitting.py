@@ -73,7 +73,8 @@ def fit(network: nn.Module, loss_of: Callable[[int], Tensor], budget: Budget,
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise ConfigError(f'the loss is {losses[-1]} in step {step + 1} of {budget.steps}: '
-                              'expected a finite number')
+                              'expected a finite number; choose a --learning-rate below '
+                              f'{budget.learning_rate:g}')
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -19,12 +19,10 @@ from moss_perception.cli.common import (
 from moss_perception.core.errors import ConfigError
 
 from study.pages import fill
-from study.panels import draw_accuracies
 from study.pretraining import results as pretraining
 from study.questions import results as questions
 from study.video import results as video
-from study.video.models import BACKBONE
-from study.video.results import BLIND
+from study.video.pictures import DPI, draw_questions, draw_video
 
 log = logging.getLogger('video')
 STUDY = Path(__file__).resolve().parents[1]
@@ -34,8 +32,8 @@ FORMATS = {'video': video.FORMAT, 'questions': questions.FORMAT,
 NOT_RUN = 'Not run.'
 # What each picture shows, for readers who do not see it.
 ALT = {'video': 'Accuracy on real clips by task and variant, with intervals',
-       'questions': 'Accuracy on questions about motion by what they are about and variant, with '
-                    'intervals'}
+       'questions': 'Accuracy on questions about motion by set, what they are about and variant, '
+                    'with intervals'}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -67,7 +65,7 @@ def write(arguments: argparse.Namespace) -> int:
         if result is not None and name in DRAWN:
             path = picture_path(arguments.out, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            DRAWN[name](result).savefig(path, dpi=130)
+            DRAWN[name](result).savefig(path, dpi=DPI)
             log.info('drew %s', path)
     write_text(arguments.page, filled(read_text(arguments.page), results, os.path.relpath(
         arguments.out, arguments.page.parent)))
@@ -122,25 +120,10 @@ def filled(page: str, results: Mapping[str, dict[str, Any] | None], folder: str)
     return fill(page, block)
 
 
-def _draw_video(result: dict[str, Any]) -> Any:
-    """Draw the accuracy of all variants on all tasks."""
-    return draw_accuracies({f'{task}, {found["questions"]} questions': found['variants']
-                            for task, found in result['tasks'].items()}, BACKBONE, BLIND)
-
-
-def _draw_questions(result: dict[str, Any]) -> Any:
-    """Draw the accuracy on each set by what is asked about, in held-out phrasings."""
-    first = next(one['held_out'] for one in result['sets'].values() if 'motion' in one['held_out'])
-    return draw_accuracies({
-        about: first[about]['variants'] for about in ('motion', *questions.MOTION)
-        if about in first}, BACKBONE, BLIND)
-
-
 TABLES: dict[str, Callable[[dict[str, Any]], dict[str, str]]] = {
     'video': video.tables, 'questions': questions.tables, 'pretraining': pretraining.tables}
-# Of what has a picture.
 DRAWN: dict[str, Callable[[dict[str, Any]], Any]] = {
-    'video': _draw_video, 'questions': _draw_questions}
+    'video': draw_video, 'questions': draw_questions}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

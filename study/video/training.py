@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from study.video.clips import Clip
 from study.video.fitting import batches, Budget, fit
-from study.video.models import ClipClassifier
+from study.video.models import ClipClassifier, initial_of
 from study.video.tasks import Item, sample, Task
 
 
@@ -36,11 +36,13 @@ def train(variant: str, task: Task, clips: Sequence[Clip], items: Sequence[Item]
     Train a classifier.
 
     :param items: to train on.
+    :param initial: see :func:`study.video.models.initial_of`.
     :param state: see :func:`study.video.fitting.fit`.
     :returns: in evaluation mode.
     """
     torch.manual_seed(seed)
-    model = ClipClassifier(variant, len(task.classes), initial).to(budget.device)
+    model = ClipClassifier(variant, len(task.classes), initial_of(initial, variant)).to(
+        budget.device)
     drawn = batches(len(items), budget.batch, seed)
 
     def loss_of(step: int) -> Tensor:

@@ -11,6 +11,7 @@ pytest.importorskip('scipy')
 from study.questions.__main__ import build_parser, estimate, main
 from study.questions.model import TEXT_ONLY
 from study.questions.real import NO_SPEED, TOO_SHORT
+from study.questions.results import tables
 
 
 @pytest.fixture(scope='module')
@@ -59,6 +60,34 @@ def test_the_command_compares_continues_and_asks_about_real_clips(data, video, t
     with pytest.raises(pytest.fail.Exception, match='trained again'):
         main(words_for(data, tmp_path, '--video', str(others), '--table',
                        str(others / 'clips.tsv')))
+
+
+def test_what_is_kept_is_collected_without_training(data, tmp_path, monkeypatch, caplog):
+    words = words_for(data, tmp_path)[:-2]
+    assert main([*words, 'pooling', '--collect']) == 1 and 'keeps no answers' in caplog.text
+    for seeds, *variants in (('2', 'pooling'), ('1', 'displacement_1', 'displacement_12')):
+        assert main([*words, *variants, '--seeds', seeds]) == 0
+    monkeypatch.setattr('study.questions.__main__.train', lambda *_: pytest.fail('trained'))
+    assert main([*words, 'pooling', '--collect']) == 0
+    result = json.loads((tmp_path / 'results.json').read_text())
+    found = result['sets']['held_out']['held_out']['motion']
+    seeds = {'most_frequent': 1, 'pooling': 2, TEXT_ONLY: 2, 'displacement_1': 1,
+             'displacement_12': 1}
+    assert {name: one['seeds'] for name, one in found['variants'].items()} == seeds
+    pairs = {(one['ours'], one['theirs']): one['seeds'] for one in found['pairs']}
+    assert pairs['displacement_12', 'pooling'] == 1 == pairs['displacement_12', 'displacement_1']
+    assert pairs[TEXT_ONLY, 'pooling'] == 2
+    written = tables(result)
+    assert [line.split('|')[1].strip() for line in written['goals'].splitlines()[2:]] == [
+        f'{name}: displacement_12 above pooling' for name in ('test', 'held_out')]
+    assert '| held_out, velocity ' in written['orders']
+    accuracies, gains = written['kinds'].split('\n\n')[1:4:2]
+    for line in accuracies.splitlines()[2:] + gains.splitlines()[2:]:
+        assert line.count('[') >= 2, line
+    assert 'text_only' in accuracies and 'pooling' not in gains.splitlines()[0]
+    # An answer to another start is another answer.
+    with pytest.raises(pytest.fail.Exception, match='trained'):
+        main([*words, 'pooling', '--initial', ''])
 
 
 def test_the_estimate_reads_no_scenes_and_counts_the_clips(video, tmp_path, caplog):

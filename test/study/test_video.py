@@ -15,8 +15,10 @@ import torch
 pytest.importorskip('scipy')
 from study.video import clips as reading
 from study.video.__main__ import build_parser, estimate, main
+from study.video.answers import KeptAnswers
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import batches, Budget, fit
+from study.video.goals import GOAL_VARIANT
 from study.video.models import (
     BACKBONE,
     ClipClassifier,
@@ -27,6 +29,7 @@ from study.video.models import (
     initial_of,
     parameters_of,
 )
+from study.video.options import PRETRAINED_ON
 from study.video.results import BLIND, summarise, tables
 from study.video.tasks import (
     arrow,
@@ -210,10 +213,10 @@ def test_no_group_is_in_training_and_test_at_once():
 def test_intervals_draw_groups_whose_sizes_differ():
     groups = [f'g{n}' for n in range(12) for _ in range(1 + n * n)]
     labels = [1] * len(groups)
-    sure = summarise({BLIND: [labels]}, labels, groups, ('no', 'yes'))['variants'][BLIND]
+    sure = summarise({BLIND: {0: labels}}, labels, groups, ('no', 'yes'))['variants'][BLIND]
     assert (sure['accuracy'], sure['low'], sure['high']) == (1.0, 1.0, 1.0)
     first = [int(group != 'g11') for group in groups]
-    some = summarise({BLIND: [first]}, labels, groups, ('no', 'yes'))['variants'][BLIND]
+    some = summarise({BLIND: {0: first}}, labels, groups, ('no', 'yes'))['variants'][BLIND]
     assert some['accuracy'] == pytest.approx(np.mean(first))
     assert some['low'] < 0.6 and some['high'] == 1.0
 
@@ -221,8 +224,10 @@ def test_intervals_draw_groups_whose_sizes_differ():
 def test_variants_are_compared_on_the_same_questions():
     rng = np.random.default_rng(0)
     labels, groups = rng.integers(0, 2, 200), [f'g{n % 20}' for n in range(200)]
-    noisy = [np.where(rng.random(200) < 0.3, 1 - labels, labels).tolist() for _ in range(2)]
-    found = summarise({BLIND: [[0] * 200], BACKBONE: [[1] * 200] * 2, 'moss_12': noisy},
+    noisy = {seed: np.where(rng.random(200) < 0.3, 1 - labels, labels).tolist()
+             for seed in range(2)}
+    found = summarise({BLIND: {0: [0] * 200}, BACKBONE: {n: [1] * 200 for n in range(2)},
+                       'moss_12': noisy},
                       labels.tolist(), groups, ('no', 'yes'))
     assert found['variants']['moss_12']['accuracy'] == pytest.approx(0.7, abs=0.06)
     assert found['variants'][BACKBONE]['recall'] == {'no': 0.0, 'yes': 1.0}
@@ -231,6 +236,35 @@ def test_variants_are_compared_on_the_same_questions():
     assert 0.1 < pair['low'] < pair['difference'] < pair['high'] and pair['p'] < 0.01
     text = tables({'tasks': {'arrow': found}})['arrow']
     assert text.index('| moss_12') < text.index(f'| {BACKBONE}') and 'p = 0.00' in text
+
+
+def test_the_goals_are_about_the_variant_that_was_named_before():
+    labels, groups = [0, 1] * 50, [f'g{n % 20}' for n in range(100)]
+    rng = np.random.default_rng(0)
+    runs = {name: {seed: np.where(rng.random(100) < share, labels, 2).tolist() for seed in seeds}
+            for name, share, seeds in ((BACKBONE, 0.3, (0, 1, 2)), ('flow', 0.88, (0,)),
+                                       (GOAL_VARIANT, 0.6, (0, 2)), ('moss_12', 1.0, (0,)),
+                                       ('displacement_1', 0.5, (0,)))}
+    found = summarise(runs, labels, groups, ('no', 'yes', 'neither'))
+    written = tables({'tasks': {'arrow': found, 'order': found}})
+    lines = written['goals'].splitlines()[2:]
+    assert len(lines) == 2 and all(GOAL_VARIANT in line for line in lines)
+    assert [[cell.strip() for cell in line.split('|')][4:7] for line in lines] == [
+        ['at least 5', 'yes', 'yes'], ['at least 0', 'no', 'no']]
+    # Each pair has the seeds of both, by number, and each variant all of its own.
+    pairs = {(one['ours'], one['theirs']): one for one in found['pairs']}
+    assert pairs[GOAL_VARIANT, BACKBONE]['seeds'] == 2
+    assert pairs[GOAL_VARIANT, 'flow']['seeds'] == 1
+    right = np.array([runs[name][seed] == np.array(labels) for name in (GOAL_VARIANT, BACKBONE)
+                      for seed in (0, 2)]).mean(1)
+    assert pairs[GOAL_VARIANT, BACKBONE]['difference'] == pytest.approx(
+        right[:2].mean() - right[2:].mean())
+    assert found['variants'][GOAL_VARIANT]['seed_numbers'] == [0, 2]
+    assert '| 3: 23.0 to 28.0 ' in written['arrow'] and '| 173 k ' in written['arrow']
+    # Order 2 of displacements beside order 1; moss_1 was not run.
+    assert len(written['orders'].splitlines()) == 4 and '| displacement_1 ' in written['orders']
+    assert 'not run' in tables({'tasks': {'arrow': summarise(
+        {BACKBONE: runs[BACKBONE]}, labels, groups, ('no', 'yes', 'neither'))}})['goals']
 
 
 @pytest.mark.parametrize('variant', COMPARED)
@@ -284,7 +318,7 @@ def test_the_maps_of_moss_are_those_that_its_grasp_network_reads(variant, monkey
         torch.testing.assert_close(maps[:, place].flatten(0, -2), tap)
 
 
-@pytest.mark.parametrize('variant', [BACKBONE, 'displacement_12'])
+@pytest.mark.parametrize('variant', [BACKBONE, GOAL_VARIANT])
 def test_images_are_normalised_as_those_that_the_backbone_was_trained_with(variant):
     config, _ = read_header(INITIAL)
     network = ClipReader(variant).network
@@ -294,13 +328,13 @@ def test_images_are_normalised_as_those_that_the_backbone_was_trained_with(varia
 
 def test_each_variant_may_start_from_its_own_weights(tmp_path):
     torch.manual_seed(1)
-    own = ClipReader('displacement_12', '').network
-    for path in (tmp_path / 'displacement_12_seed_0/displacement_12.safetensors',
+    own = ClipReader(GOAL_VARIANT, '').network
+    for path in (tmp_path / f'{GOAL_VARIANT}_seed_0/{GOAL_VARIANT}.safetensors',
                  tmp_path / f'{BACKBONE}.safetensors'):
         path.parent.mkdir(exist_ok=True)
         save_checkpoint(path, own, {})
         assert initial_of(tmp_path, path.stem) == str(path)
-    begun = ClipReader('displacement_12', initial_of(tmp_path, 'displacement_12')).network
+    begun = ClipReader(GOAL_VARIANT, initial_of(tmp_path, GOAL_VARIANT)).network
     assert all(torch.equal(one, begun.state_dict()[name])
                for name, one in own.state_dict().items())
     assert initial_of(INITIAL, 'flow') == str(INITIAL) and initial_of('', 'flow') == ''
@@ -393,7 +427,8 @@ def test_every_item_is_seen_before_any_is_seen_again():
 def test_the_command_compares_continues_and_reports_what_it_left_out(folder, tmp_path, capsys,
                                                                      monkeypatch):
     words = [str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path), '--folds',
-             '3', '--seeds', '1', '--clips', '8', '--variants', 'pooling', 'displacement_12']
+             '3', '--seeds', '1', '--clips', '8', '--variants', 'pooling', 'displacement_12',
+             '--tasks', *TASKS]
     assert main(words) == 0
     said = capsys.readouterr().out
     # The clip of 20 frames is asked about what is done, which needs 16.
@@ -412,6 +447,55 @@ def test_the_command_compares_continues_and_reports_what_it_left_out(folder, tmp
         main([str(others), '--table', str(others / 'clips.tsv'), *words[3:]])
 
 
+def test_what_is_kept_is_collected_without_training(folder, tmp_path, monkeypatch, caplog):
+    words = [str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path), '--clips',
+             '8', '--tasks', 'arrow']
+    assert main([*words, '--collect']) == 1 and 'keeps no answers' in caplog.text
+    for variant, seeds in (('pooling', '2'), ('tsm', '1')):
+        assert main([*words, '--variants', variant, '--seeds', seeds]) == 0
+    monkeypatch.setattr('study.video.__main__.train', lambda *_: pytest.fail('trained'))
+    assert main([*words, '--collect', '--variants', 'pooling']) == 0
+    result = json.loads((tmp_path / 'results.json').read_text())
+    found = result['tasks']['arrow']['variants']
+    assert {name: one['seed_numbers'] for name, one in found.items()} == {
+        BLIND: [0], 'pooling': [0, 1], 'tsm': [0]}
+    pair, = result['tasks']['arrow']['pairs']
+    assert (pair['ours'], pair['theirs'], pair['seeds']) == ('tsm', 'pooling', 1)
+    # What else is asked changes neither the folds nor what is kept.
+    assert main([*words[:-1], 'arrow', 'verb', '--collect']) == 0
+    result = json.loads((tmp_path / 'results.json').read_text())
+    assert set(result['tasks']['arrow']['variants']) == {BLIND, 'pooling', 'tsm'}
+    assert set(result['tasks']['verb']['variants']) == {BLIND}
+    # A training whose folds are not all there does not count.
+    next(tmp_path.rglob('tsm_*/seed_0_fold_2.json')).unlink()
+    assert main([*words, '--collect']) == 0
+    result = json.loads((tmp_path / 'results.json').read_text())
+    assert set(result['tasks']['arrow']['variants']) == {BLIND, 'pooling'}
+
+
+def test_answers_of_a_variant_that_was_another_one_are_not_used_again(loaded, tmp_path,
+                                                                      monkeypatch):
+    def path_of(initial='', clips=8):
+        return KeptAnswers(tmp_path, loaded[0], [arrow(loaded[0])], 3, Budget(clips),
+                           initial).path('arrow', 'pooling', 0, 0)
+
+    first = path_of()
+    assert path_of() == first != path_of(str(INITIAL)) and path_of(clips=16) != first
+    from study.video import models
+    config = models.config_of('pooling')
+    monkeypatch.setattr(models, 'config_of', lambda _: type(config)(temporal_channels=8))
+    assert path_of() != first
+
+
+def test_a_start_that_was_pretrained_on_the_clips_is_refused(folder, loaded, tmp_path, caplog):
+    path = tmp_path / 'start.safetensors'
+    save_checkpoint(path, ClipReader('pooling', '').network,
+                    {PRETRAINED_ON: {'digests': [loaded[0][1].digest]}})
+    assert main([str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path / 'o'),
+                 '--variants', 'pooling', '--initial', str(path)]) == 1
+    assert 'was pretrained on 1 of these clips, such as 1.avi' in caplog.text
+
+
 def test_the_estimate_decodes_nothing_and_grows_with_the_sizes(folder, tmp_path, caplog):
     words = [str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path / 'out')]
     caplog.set_level('INFO')
@@ -428,6 +512,7 @@ def test_the_estimate_decodes_nothing_and_grows_with_the_sizes(folder, tmp_path,
 
 @pytest.mark.parametrize(('words', 'message'), [
     (['--seeds', '0'], '--seeds 0 is not allowed'), (['--folds', '9'], 'with 3 groups'),
+    (['--learning-rate', '0'], '--learning-rate 0 is not allowed'),
     (['--variants', 'nothing'], 'is no variant')])
 def test_an_option_that_does_not_fit_is_named(folder, words, message, tmp_path, caplog):
     assert main([str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path),

@@ -17,6 +17,7 @@ from study.video.clips import read_table
 from study.video.made_up import FRAMES, frames, VERBS
 from study.video.made_up import main as make_up
 from study.video.page import filled, main, NOT_RUN, read_result
+from study.video.pictures import draw_questions
 from study.video.results import BLIND, FORMAT, summarise
 
 PAGE = '\n'.join(f'<!-- begin {name} | {what} -->\n\nold\n\n<!-- end -->' for name, what in (
@@ -34,8 +35,8 @@ def asked(kinds):
     items = [Item(kind, answer, ((n, ()),)) for kind in kinds for n in range(12)
              for answer in KINDS[kind].answers]
     rng = np.random.default_rng(0)
-    answers = {name: [{phrasing: [item.label if rng.random() < share else -1 for item in items]
-                       for phrasing in ('held_out', 'known')} for _ in range(2)]
+    answers = {name: {n: {phrasing: [item.label if rng.random() < share else -1 for item in items]
+                          for phrasing in ('held_out', 'known')} for n in range(2)}
                for name, share in (('pooling', 0.5), ('displacement_12', 0.9))}
     return summarise_set(items, [Scene(f'{n}') for n in range(12)], answers)
 
@@ -44,7 +45,8 @@ def asked(kinds):
 def stored(tmp_path_factory):
     """Store results of both commands."""
     folder, labels = tmp_path_factory.mktemp('results'), [0, 1] * 20
-    task = summarise({BLIND: [[0] * 40], 'pooling': [[0] * 40], 'displacement_12': [labels]},
+    task = summarise({BLIND: {0: [0] * 40}, 'pooling': {0: [0] * 40},
+                      'displacement_12': {0: labels}},
                      labels, [f'g{n % 8}' for n in range(40)], ('forwards', 'backwards'))
     (folder / 'video.json').write_text(json.dumps({'format': FORMAT, 'tasks': {'arrow': task}}))
     sets = {'sim': {'scenes': 12, 'families': ['box'], **asked(['direction', 'speeds_up'])},
@@ -71,6 +73,18 @@ def test_what_was_run_stands_in_the_page_and_is_drawn(stored, tmp_path):
         image = cv2.imread(str(tmp_path / f'docs/images/{name}.png'))
         assert image.shape[1] > 900 and image.std() > 5
     assert main(words) == 0 and page.read_text() == text
+
+
+def test_each_set_of_questions_has_a_row_in_their_picture(stored):
+    result = json.loads((stored / 'questions.json').read_text())
+    one, two = (draw_questions({'sets': dict.fromkeys(names, result['sets']['sim'])})
+                for names in (('sim',), ('sim', 'held_out')))
+    (width, height), (same, twice) = (figure.get_size_inches() for figure in (one, two))
+    assert width == same and twice == pytest.approx(2 * height)
+    image, = two.images
+    upper, lower = np.split(np.asarray(image.get_array()), 2)
+    # The titles differ, and all else is the same.
+    assert upper.shape == lower.shape and 0 < (upper != lower).mean() < 0.02
 
 
 def test_what_was_not_run_is_said_not_to_be(tmp_path):
