@@ -52,6 +52,8 @@ def test_every_argument_is_described_once():
     names = [x.name for x in RECORD_ARGUMENTS]
     assert len(set(names)) == len(names) and not {'bag', 'lock_step'} & set(names)
     assert all(x.description for x in RECORD_ARGUMENTS)
+    transport = next(x for x in RECORD_ARGUMENTS if x.name == 'image_transport')
+    assert 'a plugin such as ffmpeg is not recorded' in transport.description
 
 
 @pytest.mark.parametrize(('values', 'line'), [
@@ -59,6 +61,8 @@ def test_every_argument_is_described_once():
     ({'executed_topic': '/a b'}, "argument 'executed_topic' is '/a b': expected a topic name"),
     ({'attempts': 'many'}, "argument 'attempts' is 'many': expected a whole number"),
     ({'gripper_closed': 'shut'}, "argument 'gripper_closed' is 'shut': expected a number"),
+    ({'image_transport': 'ffmpeg'},
+     "argument 'image_transport' is 'ffmpeg': expected one of '', raw, compressed"),
     ({'outcomes': 'me'}, "argument 'outcomes' is 'me': expected one of '', operator, topic"),
     ({'sim': 'true', 'predictor': 'false'}, 'expected a predictor, whose scores select'),
     ({'bag': 'x'}, "unknown argument 'bag'")])

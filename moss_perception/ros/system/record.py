@@ -25,8 +25,13 @@ from moss_perception.ros.system.robots import ROBOT_ARGUMENTS
 
 # A recording has its attempts already.
 _OF_BAGS = ('bag', 'bag_rate', 'lock_step')
-_FROM_GRASP = [x for x in GRASP_ARGUMENTS if x.name not in (
-    *_OF_BAGS, 'gate', *(argument.name for argument in ROBOT_ARGUMENTS))]
+_TRANSPORT = Argument(
+    'image_transport', '', 'transport of the images, raw or compressed: a plugin such as ffmpeg '
+    'is not recorded, so convert its images with ros2 run image_transport republish; empty: as '
+    'in the parameter files', ('', 'raw', 'compressed'))
+_FROM_GRASP = [_TRANSPORT if x.name == _TRANSPORT.name else x for x in GRASP_ARGUMENTS
+               if x.name not in (*_OF_BAGS, 'gate', *(
+                   argument.name for argument in ROBOT_ARGUMENTS))]
 _LABELS = ('object', 'day', 'operator')
 
 RECORD_ARGUMENTS = [
