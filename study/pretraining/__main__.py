@@ -18,11 +18,11 @@ from moss_perception.training.settings import read_settings
 
 from study.compare import parse_pairs
 from study.kept import require_same
-from study.pretraining.plan import estimate, Plan, Sizes, SMALL, STARTS, variant_path
+from study.pretraining.plan import estimate, Plan, Sizes, SMALL, STARTS
 from study.pretraining.results import FORMAT, tables
 from study.pretraining.stages import compare, pretrain, train
-from study.video.models import config_of, INITIAL
-from study.video.options import conditions, prepare
+from study.video.models import config_of, INITIAL, variant_path
+from study.video.options import conditions, prepare, require_rate
 from study.video.pace import tell
 
 log = logging.getLogger('pretraining')
@@ -58,9 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
             ('limit', 'scenes of each folder at most', 'all')):
         parser.add_argument(f'--{name}', type=int, metavar='N',
                             help=f'number of {meaning} (default: {default})')
+    parser.add_argument('--learning-rate', type=float, metavar='X',
+                        help='highest of the pretraining; a lower one moves the backbone less '
+                             f'(default: {Sizes.learning_rate})')
     parser.add_argument('--initial', default=str(INITIAL), metavar='FILE',
-                        help='the ordinary start, from which the pretraining starts too; empty '
-                             "for random weights (default: the study's)")
+                        help='checkpoint whose backbone both starts have; empty for random '
+                             "weights (default: the study's)")
     parser.add_argument('--small', action='store_true',
                         help='little of each, to try the command: the figures mean nothing')
     parser.add_argument('--estimate', action='store_true',
@@ -81,6 +84,9 @@ def read_plan(arguments: argparse.Namespace) -> Plan:
     for name, value in given.items():
         if value is not None and value < 1:
             raise ConfigError(f'--{name} {value} is not allowed: expected 1 or more')
+    given['learning_rate'] = arguments.learning_rate
+    if arguments.learning_rate is not None:
+        require_rate(arguments.learning_rate)
     if arguments.threads < 0:
         raise ConfigError(f'--threads {arguments.threads} is not allowed: expected 0 or more')
     if not config_of(arguments.variant).to_dict().get('orders'):

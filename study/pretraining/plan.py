@@ -10,12 +10,13 @@ from moss_perception.training.settings import Settings
 
 from study.kept import file_digest, folder_digest
 from study.video.fitting import Budget
-from study.video.models import VARIANTS
 from study.video.pace import seconds
 
+# Share of the time of a clip that one takes in the grasp model, whose head skips the first frames.
+_GRASPS = 0.75
 ORDINARY, PRETRAINED = 'ordinary', 'pretrained'
-STARTS = {ORDINARY: 'the start of all variants of the study, trained on simulation',
-          PRETRAINED: 'the same, trained further on real clips'}
+STARTS = {ORDINARY: 'a backbone trained on simulation, and layers over time that begin anew',
+          PRETRAINED: 'the same weights, trained further on real clips'}
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Sizes:
     :ivar seeds: trainings from each start.
     :ivar epochs: of each; 0 for those of the variant.
     :ivar limit: scenes of each folder at most; ``None`` for all.
+    :ivar learning_rate: highest of the pretraining.
     """
 
     clips: int = 20000
     seeds: int = 3
     epochs: int = 0
     limit: int | None = None
+    learning_rate: float = Budget().learning_rate
 
 
 SMALL = Sizes(clips=48, seeds=1, epochs=1, limit=40)
@@ -49,7 +52,7 @@ class Plan:
     :ivar scenes: folders to train the grasp model on.
     :ivar tests: folders to compare it on, by name.
     :ivar settings: of the grasp model that is trained.
-    :ivar initial: checkpoint of the ordinary start, which is also that of the pretraining.
+    :ivar initial: checkpoint whose backbone both starts have.
     """
 
     out: Path
@@ -66,7 +69,8 @@ class Plan:
     @property
     def budget(self) -> Budget:
         """Return the budget of the pretraining."""
-        return Budget(self.sizes.clips, device=self.device)
+        return Budget(self.sizes.clips, learning_rate=self.sizes.learning_rate,
+                      device=self.device)
 
     @property
     def conditions(self) -> dict[str, Any]:
@@ -75,12 +79,13 @@ class Plan:
                 'clips': folder_digest(self.clips), 'table': file_digest(self.table),
                 'scenes': [folder_digest(folder) for folder in self.scenes],
                 'limit': self.sizes.limit, 'clips seen': self.sizes.clips,
+                'learning rate': self.sizes.learning_rate,
                 'epochs': self.settings_of(ORDINARY, 0).recipe().epochs}
 
     @property
     def pretrained(self) -> Path:
         """Return the checkpoint that the pretraining writes."""
-        return self.out / 'pretrained' / f'{self.settings.name}.safetensors'
+        return self.initial_of(PRETRAINED)
 
     @property
     def runs(self) -> Path:
@@ -100,14 +105,9 @@ class Plan:
             changed = changed.changed(epochs=self.sizes.epochs)
         return Settings(start, changed.network, changed.training, changed.model)
 
-    def initial_of(self, start: str) -> str:
-        """Return the checkpoint that a training begins with."""
-        return str(self.pretrained) if start == PRETRAINED else self.initial
-
-
-def variant_path(name: str) -> Path:
-    """Return the file of a variant."""
-    return VARIANTS / f'{name}.yaml'
+    def initial_of(self, start: str) -> Path:
+        """Return the checkpoint that trainings from a start begin with."""
+        return self.out / start / f'{self.settings.name}.safetensors'
 
 
 def estimate(plan: Plan) -> dict[str, float]:
@@ -123,5 +123,5 @@ def estimate(plan: Plan) -> dict[str, float]:
     # A tenth of the scenes is held out; attempts in progress come on top.
     seen = round(0.9 * scenes * (1 + recipe.monitor) * recipe.epochs)
     return {'pretrain': seconds(name, plan.sizes.clips, 0, plan.device),
-            'train': trainings * seconds(name, seen, scenes // 10, plan.device),
-            'compare': trainings * seconds(name, 0, tested, plan.device)}
+            'train': _GRASPS * trainings * seconds(name, seen, scenes // 10, plan.device),
+            'compare': _GRASPS * trainings * seconds(name, 0, tested, plan.device)}

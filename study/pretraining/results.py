@@ -7,9 +7,9 @@ from moss_perception.core.tables import markdown
 
 from study.goals import difference
 from study.pretraining.plan import ORDINARY, PRETRAINED, STARTS
-from study.texts import in_points
+from study.texts import in_points, read_digits, to_points
 
-FORMAT = 'moss_perception.pretraining/1'
+FORMAT = 'moss_perception.pretraining/2'
 _SHIFTED = 'shifted'
 
 
@@ -25,7 +25,10 @@ def tables(result: Mapping[str, Any]) -> dict[str, str]:
 
 def answer(comparison: dict[str, Any]) -> str:
     """
-    Say whether pretraining helps under the shift, by the interval of the paired difference.
+    Say whether pretraining helps under the shift.
+
+    The interval of the paired difference decides, if all seeds differ to the same side. It is
+    over scenes, and says nothing about how trainings differ.
 
     :param comparison: as study.compare stores it; its set ``shifted`` decides, or its last one.
     """
@@ -33,12 +36,37 @@ def answer(comparison: dict[str, Any]) -> str:
     gap = difference(comparison, PRETRAINED, ORDINARY, name, 'all')
     if gap is None or gap['low'] is None:
         return '**Not known**: there is no interval.'
-    text = f'{in_points(gap)} points of success on {name}, p = {gap["p"]:.3f}'
+    seeds = seed_differences(comparison, name)
+    text = (f'{in_points(gap)} points of success on {name}, p = {gap["p"]:.3f}; '
+            f'by seed: {_by_seed(seeds)}')
+    sides = {(value > 0) - (value < 0) for value in seeds.values()}
+    if len(seeds) < 2 or sides not in ({1}, {-1}):
+        return ('**It cannot be told**: that takes two seeds or more, all of which differ to the '
+                f'same side. {text}.')
     if gap['low'] > 0:
         return f'**Yes**: pretraining on real clips helps. {text}.'
     if gap['high'] < 0:
         return f'**No**: pretraining on real clips harms. {text}.'
     return f'**No**: no help can be seen, the interval has 0. {text}.'
+
+
+def seed_differences(comparison: Mapping[str, Any], name: str) -> dict[int, float]:
+    """
+    Return the paired difference of success on a set by seed, pretrained minus ordinary.
+
+    :param comparison: as study.compare stores it.
+    :returns: shares, of the seeds that were trained from both starts.
+    """
+    found: dict[str, dict[int, float]] = {start: {} for start in STARTS}
+    for run in comparison['runs']:
+        found[run['variant']][run['seed']] = float(
+            read_digits(run['sets'][name]['chosen']).mean())
+    both = sorted(found[PRETRAINED].keys() & found[ORDINARY].keys())
+    return {seed: found[PRETRAINED][seed] - found[ORDINARY][seed] for seed in both}
+
+
+def _by_seed(seeds: Mapping[int, float]) -> str:
+    return ', '.join(f'{seed}: {to_points(value, "+")}' for seed, value in seeds.items())
 
 
 def _success(result: Mapping[str, Any]) -> str:
@@ -49,10 +77,12 @@ def _success(result: Mapping[str, Any]) -> str:
         gap = difference(comparison, PRETRAINED, ORDINARY, name, 'all')
         rows.append([name, str(comparison['sets'][name]['scenes']), *(
             f'{100 * comparison["variants"][start]["sets"][name]["all"]["success"]:.1f}'
-            for start in STARTS), in_points(gap) if gap else '-'])
+            for start in STARTS), in_points(gap) if gap else '-',
+            _by_seed(seed_differences(comparison, name))])
     return (f'Success of the chosen grasp of `{result["variant"]}` in %, mean over {seeds} '
-            f'trainings from each start; difference in points [95 %, by scene].\n\n' + markdown(
-                ['set', 'scenes', *STARTS, 'difference'], rows))
+            f'trainings from each start, of one pretraining; difference in points [95 %, by '
+            'scene].\n\n' + markdown(
+                ['set', 'scenes', *STARTS, 'difference', 'difference by seed'], rows))
 
 
 def _tasks(result: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """The stages of the study, each of which continues where it was stopped."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 import logging
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from study.measuring import find_checkpoints, Measurement
-from study.pretraining.plan import Plan
+from study.pretraining.plan import ORDINARY, Plan, STARTS
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import batches, Budget, fit
 from study.video.models import ClipClassifier, config_of
+from study.video.options import PRETRAINED_ON
 from study.video.tasks import asked, folds_of, frames_needed, FREE, Item, Task
 from study.video.training import images_of, most_frequent, questions
 
@@ -38,18 +38,12 @@ class JointClassifier(ClipClassifier):
 
     :param variant: name of a file of ``study/variants``.
     :param tasks: in the order of their outputs.
-    :param initial: checkpoint that it starts from; its normalisation is taken, too.
+    :param initial: checkpoint whose backbone it starts from.
     """
 
     def __init__(self, variant: str, tasks: Sequence[Task], initial: str):
         super().__init__(variant, sum(len(task.classes) for task in tasks), initial)
         self.sizes = [len(task.classes) for task in tasks]
-        if initial:
-            config, _ = read_header(initial)
-            network: Any = self.network
-            network.config = replace(network.config, mean=config.mean, std=config.std)
-            for name in ('mean', 'std'):
-                getattr(network, name).copy_(torch.tensor(getattr(config, name)).view(3, 1, 1))
 
     def loss(self, images: Tensor, tasks: Tensor, labels: Tensor) -> Tensor:
         """
@@ -72,12 +66,18 @@ class JointClassifier(ClipClassifier):
 
 def pretrain(plan: Plan) -> None:
     """
-    Train the backbone and MOSS on real clips, and write them as a checkpoint.
+    Train the backbone and MOSS on real clips, and write both starts as checkpoints.
+
+    The ordinary start has the very weights, and the normalisation of images, that the pretraining
+    begins with: so the training on real clips is all in which the starts differ.
 
     :raises ConfigError: if the clips, their table or the variant can't be used.
     """
-    if plan.pretrained.exists():
-        read_header(plan.pretrained)  # a damaged one is named before anything is trained
+    starts = [plan.initial_of(start) for start in STARTS]
+    there = [path for path in starts if path.exists()]
+    for path in there:
+        read_header(path)  # a damaged one is named before anything is trained
+    if there == starts:
         return
     size = config_of(plan.settings.name).image_size
     clips, skipped = load_clips(plan.clips, read_table(plan.table), plan.out / 'frames', size,
@@ -94,7 +94,10 @@ def pretrain(plan: Plan) -> None:
     log.info('pretraining on %d clips, with %d held out', len(clips) - len(held_out),
              len(held_out))
     torch.manual_seed(0)
-    model = JointClassifier(plan.settings.name, tasks, plan.initial).to(plan.device)
+    model = JointClassifier(plan.settings.name, tasks, plan.initial)
+    initial = file_sha256(Path(plan.initial)) if plan.initial else ''
+    _save(plan.initial_of(ORDINARY), model, {'initial': initial})
+    model.to(plan.device)
     drawn = batches(len(known), plan.budget.batch, 0)
 
     def loss_of(step: int) -> Tensor:
@@ -105,20 +108,25 @@ def pretrain(plan: Plan) -> None:
             *((n, item.label) for n, item in chosen), strict=True))
         return model.loss(images, numbers, labels)
 
-    plan.pretrained.parent.mkdir(parents=True, exist_ok=True)
     fit(model, loss_of, plan.budget, plan.pretrained.with_name('state.safetensors'))
     notes = {
-        'pretrained_on': {'clips': len(clips) - len(held_out), 'seen': plan.sizes.clips,
-                          'tasks': list(FREE), 'held_out': len(held_out),
-                          'groups': len(groups),
-                          'left_out': {why: len(names) for why, names in skipped.items()}},
+        PRETRAINED_ON: {
+            'clips': len(clips) - len(held_out), 'seen': plan.sizes.clips, 'tasks': list(FREE),
+            'learning_rate': plan.sizes.learning_rate, 'held_out': len(held_out),
+            'groups': len(groups),
+            'left_out': {why: len(names) for why, names in skipped.items()},
+            'digests': sorted({clips[item.clip].digest for _, item in known})},
         'accuracy': {task.name: _accuracy(model, n, clips, items, test, plan.budget, task)
                      for n, (task, (items, test)) in enumerate(zip(tasks, shares, strict=True))},
-        'initial': file_sha256(Path(plan.initial)) if plan.initial else ''}
-    network: Any = model.network
-    network.cpu().requires_grad_(True)
-    save_checkpoint(plan.pretrained, network, notes)
+        'initial': initial}
+    _save(plan.pretrained, model.cpu(), notes)
     log.info('wrote %s; held out: %s', plan.pretrained, notes['accuracy'])
+
+
+def _save(path: Path, model: JointClassifier, notes: dict[str, Any]) -> None:
+    """Write the network of a variant, without what answers the tasks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, model.network, notes)
 
 
 def _accuracy(model: JointClassifier, number: int, clips: Sequence[Clip], known: Sequence[Item],
@@ -149,7 +157,7 @@ def train(plan: Plan) -> None:
         out = _checkpoint(plan, start, seed)
         log.info('training from the %s start, seed %d', start, seed)
         fit_grasps(TrainingPlan(
-            plan.settings_of(start, seed), out.parent, out, plan.initial_of(start),
+            plan.settings_of(start, seed), out.parent, out, str(plan.initial_of(start)),
             device=plan.device, threads=plan.threads, deploy=False), sum(loaded, []), sets)
 
 
@@ -162,7 +170,8 @@ def compare(plan: Plan) -> dict[str, Any]:
     found = Measurement(dict(plan.tests), {}, find_checkpoints([str(plan.runs)]),
                         plan.sizes.limit, 0, plan.device).run()
     notes = read_header(plan.pretrained)[1]
+    on = {name: value for name, value in notes[PRETRAINED_ON].items() if name != 'digests'}
     return plain({
         'variant': plan.settings.name,
-        'pretraining': {'on': notes['pretrained_on'], 'accuracy': notes['accuracy']},
+        'pretraining': {'on': on, 'accuracy': notes['accuracy']},
         'comparison': found})

@@ -20,6 +20,7 @@ from moss_perception.core.errors import ConfigError
 
 from study.pages import fill
 from study.pretraining import results as pretraining
+from study.pretraining.pictures import draw_differences
 from study.questions import results as questions
 from study.video import results as video
 from study.video.pictures import DPI, draw_questions, draw_video
@@ -33,7 +34,8 @@ NOT_RUN = 'Not run.'
 # What each picture shows, for readers who do not see it.
 ALT = {'video': 'Accuracy on real clips by task and variant, with intervals',
        'questions': 'Accuracy on questions about motion by set, what they are about and variant, '
-                    'with intervals'}
+                    'with intervals',
+       'pretraining': 'Points of success that pretraining brings, by set and seed, with intervals'}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -62,7 +64,7 @@ def write(arguments: argparse.Namespace) -> int:
     """Draw the pictures whose results are there, and fill the page."""
     results = {name: read_result(getattr(arguments, name), name) for name in FORMATS}
     for name, result in results.items():
-        if result is not None and name in DRAWN:
+        if result is not None:
             path = picture_path(arguments.out, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             DRAWN[name](result).savefig(path, dpi=DPI)
@@ -123,7 +125,7 @@ def filled(page: str, results: Mapping[str, dict[str, Any] | None], folder: str)
 TABLES: dict[str, Callable[[dict[str, Any]], dict[str, str]]] = {
     'video': video.tables, 'questions': questions.tables, 'pretraining': pretraining.tables}
 DRAWN: dict[str, Callable[[dict[str, Any]], Any]] = {
-    'video': draw_video, 'questions': draw_questions}
+    'video': draw_video, 'questions': draw_questions, 'pretraining': draw_differences}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
