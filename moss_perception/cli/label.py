@@ -35,7 +35,8 @@ _UNITS = ('s', 'ms', 'us', 'ns')
 _OWN_OPTIONS = {
     'zone': '--zone', 'offset': '--offset', 'times': '--times', 'unit': '--unit',
     'source': '--attempts-by', 'gripper_topic': '--gripper-topic', 'closed': '--gripper-closed',
-    'before_s': '--before', 'after_s': '--after', 'gap_s': '--gap'}
+    'before_s': '--before', 'after_s': '--after', 'gap_s': '--gap',
+    'lead_time_s': '--lead-time'}
 """Options that say how times are read and attempts found, by their argument."""
 _LONGEST_S = 3600.0
 log = logging.getLogger('label')
@@ -99,6 +100,11 @@ def _add_search(group) -> None:
                          'one attempt')):
         group.add_argument(f'--{name}', type=float, default=default, metavar='S',
                            dest=f'{name}_s', help=f'{help_text}, seconds (default: %(default)g)')
+    group.add_argument('--lead-time', type=float, default=0.0, metavar='S', dest='lead_time_s',
+                       help='time from the decision until the gripper closes, seconds, of '
+                            'attempts that are found by the gripper: their decisions are so much '
+                            'earlier (default: 0, the decision is the closing, and a warning says '
+                            'so)')
 
 
 def label(arguments: argparse.Namespace) -> int:
@@ -139,9 +145,10 @@ def _label(arguments: argparse.Namespace, said: list[str]) -> None:
         if arguments.outcomes:
             labels = _read(arguments, recording, bag, search, reading)
             outcomes, by_search = _checked(arguments, labels, bag, said)
+            outcomes = _timed(outcomes, recording, bag, search)
             text = table_of(outcomes)
         else:
-            (outcomes, text), by_search = _template(bag), True
+            (outcomes, text), by_search = _template(bag, recording, search), True
         executed = topics.get('executed_topic') or executed_topic(recording)
         attempts = executed_grasps(
             recording, outcomes, image_topic=bag.images.topic, topic=executed,
@@ -190,6 +197,9 @@ def _search(arguments: argparse.Namespace, topics: dict[str, str]) -> 'Search':
         if not 0 < value <= _LONGEST_S:
             raise ConfigError(f'--{name} {value:g} is not allowed: expected seconds above 0, at '
                               f'most {_LONGEST_S:g}')
+    if not 0 <= arguments.lead_time_s <= _LONGEST_S:
+        raise ConfigError(f'--lead-time {arguments.lead_time_s:g} is not allowed: expected '
+                          f'seconds from 0, at most {_LONGEST_S:g}')
     known = {x.name for x in fields(Search)}
     return Search(**{**{x: value for x, value in vars(arguments).items() if x in known},
                      **{x: topic for x, topic in topics.items() if x in known}})
@@ -235,12 +245,26 @@ def _checked(arguments: argparse.Namespace, labels: 'Labels', bag: LookedAt,
     return outcomes, taken > 0 or any(x.found is not None for x in kept)
 
 
-def _template(bag: LookedAt) -> 'tuple[list[Outcome], str]':
+def _template(bag: LookedAt, recording: 'Recording',
+              search: 'Search') -> 'tuple[list[Outcome], str]':
     from moss_perception.data.labels.attempts import outcomes_at
     from moss_perception.data.labels.writing import template_of
     if bag.found is None:
         raise BagError(bag.lacking)
-    return outcomes_at(bag.found), template_of(bag.found)
+    for line in bag.found.doubts:
+        log.warning('%s: %s', recording.path, line)
+    outcomes = _timed(outcomes_at(bag.found), recording, bag, search)
+    return outcomes, template_of(outcomes)
+
+
+def _timed(outcomes: 'list[Outcome]', recording: 'Recording', bag: LookedAt,
+           search: 'Search') -> 'list[Outcome]':
+    """Add the lead times that the gripper tells, and log what was measured."""
+    from moss_perception.data.labels.lead_times import with_lead_times
+    found, measured = with_lead_times(outcomes, recording, bag.clock, search)
+    if measured:
+        log.info('%s: %s', recording.path, measured)
+    return found
 
 
 def _write(out: Path | None, text: str, sheet: Path | None, tiles: 'list[Tile]', images: 'Images',

@@ -74,7 +74,7 @@ def examine_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]
         # What is at an address is not fetched to check its table, which its evaluation reads.
         if not table or is_address(path):
             continue
-        labels = _read(path, table, topics)
+        labels, measured = _read(path, table, topics)
         if tables.count(table) > 1 and 'bag' not in labels.table.columns and (
                 labels.relative or any(not x.row.times for x in labels.rows)):
             raise BagError(
@@ -83,7 +83,8 @@ def examine_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]
                 'the name of the recording, or a table for each')
         of = f'{table} for {path}' if tables.count(table) > 1 else table
         for line in (*(f'{table}: {note}' for note in labels.notes),
-                     *(f'{of}: {note}' for note in checks.readings(labels))):
+                     *(f'{of}: {note}' for note in checks.readings(labels)),
+                     *[f'{of}: {measured}'] * bool(measured)):
             if line not in said:
                 log.info('%s', line)
                 said.add(line)
@@ -98,10 +99,11 @@ def examine_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]
     return TableCheck([why for why, _ in others], [hint for _, hint in others if hint], findings)
 
 
-def _read(path: str, table: str, topics: Mapping[str, str]) -> 'Labels':
-    """Read the table of a recording as its evaluation does."""
+def _read(path: str, table: str, topics: Mapping[str, str]) -> 'tuple[Labels, str]':
+    """Read the table of a recording as its evaluation does; tell which lead times it has."""
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.labels.attempts import Search
+    from moss_perception.data.labels.lead_times import with_lead_times
     from moss_perception.data.labels.matching import read_labels
     with Recording(path, salvage=True) as recording:
         # A recording of scores may have no images; then times are header stamps.
@@ -109,4 +111,8 @@ def _read(path: str, table: str, topics: Mapping[str, str]) -> 'Labels':
         search = Search(executed_topic=topics.get('executed_topic'),
                         candidates_topic=topics.get('candidates_topic'),
                         outcome_topic=topics.get('outcome_topic'))
-        return read_labels(table, recording if images else None, topics.get('image_topic'), search)
+        labels = read_labels(table, recording if images else None, topics.get('image_topic'),
+                             search)
+        measured = '' if labels.clock is None else with_lead_times(
+            [x.outcome for x in labels.rows], recording, labels.clock, search)[1]
+        return labels, measured

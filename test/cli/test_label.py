@@ -174,6 +174,45 @@ def test_what_other_commands_would_read_differently_is_to_be_written_first(
     assert advised(['label', 'bag', '--outcomes', 'table_stamps.csv']) == [second]
 
 
+def test_a_template_has_the_lead_times_that_the_gripper_tells(make_bag, tmp_path, monkeypatch,
+                                                              caplog):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level('INFO')
+    make_bag(lab.images() + lab.executed() + GRIPPER)
+    assert moss(['label', 'bag', '--template', '--sheet', '']) == 0
+    rows = list(csv.DictReader((tmp_path / 'bag.csv').read_text().splitlines()))
+    assert [float(x['lead_time']) for x in rows] == pytest.approx([0.7] * 3)
+    assert [x['success'] for x in rows] == [''] * 3
+    assert 'bag: the lead times of 3 attempts are measured by the gripper on /gripper/command' in (
+        caplog.text)
+
+
+def test_a_template_by_the_gripper_warns_of_its_decisions_unless_you_state_the_lead_time(
+        make_bag, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    make_bag(lab.images() + GRIPPER)
+    assert moss(['label', 'bag', '--template', '--sheet', '']) == 0
+    assert 'so the images show it at the object' in caplog.text
+    caplog.clear()
+    assert moss(['label', 'bag', '--template', '--sheet', '', '--force', '--lead-time', '0.7']
+                ) == 0
+    assert not caplog.messages
+    rows = list(csv.DictReader((tmp_path / 'bag.csv').read_text().splitlines()))
+    assert [float(x['decision']) for x in rows] == pytest.approx(
+        [lab.START_NS / 1e9 + x for x in lab.DECISIONS_S])
+    assert [float(x['lead_time']) for x in rows] == pytest.approx([0.7] * 3)
+
+
+def test_a_template_of_one_attempt_of_many_says_which_topics_would_tell_more(
+        make_bag, factory, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    make_bag(lab.images() + lab.executed(topic='/arm/goal') + [
+        factory.candidates(lab.at(x / 3), lab.GRASPS) for x in range(90)])
+    assert moss(['label', 'bag', '--template', '--sheet', '']) == 0
+    assert 'so they make one attempt' in caplog.text
+    assert 'the recording has poses on /arm/goal: name one with --executed-topic' in caplog.text
+
+
 def test_a_file_that_you_wrote_is_kept_without_force(bag, tmp_path, caplog):
     out = tmp_path / 'mine.csv'
     out.write_text('my work')
@@ -254,6 +293,7 @@ def test_arguments_that_do_not_fit_are_status_2(bag, capsys, words, said):
     (['--zone', 'Mars/Base'], "time zone 'Mars/Base' is unknown"),
     (['--before', '0'], '--before 0 is not allowed: expected seconds above 0'),
     (['--offset', 'nan'], '--offset nan is not allowed'),
+    (['--lead-time', '-1'], '--lead-time -1 is not allowed: expected seconds from 0'),
     (['--image-topic', '/typo'], 'no images on /typo'),
     (['--attempts-by', 'gripper'], 'no gripper: expected'),
     (['--executed-topic', '/typo'], 'no executed grasps on /typo')])

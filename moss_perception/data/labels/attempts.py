@@ -2,13 +2,12 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import (
-    CANDIDATES_TOPIC,
     CANDIDATES_TYPE,
     EXECUTED_TYPE,
     stamp_of,
@@ -45,11 +44,13 @@ class Found:
     :ivar spans: in the order of time; attempt N is the N-th.
     :ivar how: what they were found by, in words.
     :ivar source: one of :data:`SOURCES`.
+    :ivar doubts: what may be wrong with them, a line each.
     """
 
     spans: Sequence[Span]
     how: str
     source: str
+    doubts: Sequence[str] = ()
 
     @cached_property
     def _decided(self) -> list[tuple[int, int]]:
@@ -118,6 +119,8 @@ class Search:
     :ivar before_s: longest time from the start of an attempt to its decision, seconds.
     :ivar after_s: longest time from the decision to the end, seconds.
     :ivar gap_s: messages with less time between them belong to one attempt, seconds.
+    :ivar lead_time_s: from the decision until the gripper closes, seconds, of attempts that are
+        found by the gripper alone; 0 if it is not known.
     """
 
     source: str = ''
@@ -129,6 +132,7 @@ class Search:
     before_s: float = 4.0
     after_s: float = 3.0
     gap_s: float = 1.0
+    lead_time_s: float = 0.0
 
 
 def find_attempts(recording: Recording, clock: Clock, search: Search) -> Found:
@@ -142,7 +146,7 @@ def find_attempts(recording: Recording, clock: Clock, search: Search) -> Found:
     for source in [search.source] if search.source else SOURCES:
         found = tried[source](recording, clock, search)
         if found is not None and found.spans:
-            return found
+            return replace(found, doubts=[*found.doubts, *_of_poses(recording, search, found)])
     if search.source:
         raise BagError(f'{recording.path}: no attempts found by {search.source}')
     there = ', '.join(f'{x.name} ({x.type})' for x in recording.topics.values() if x.count)
@@ -179,9 +183,14 @@ def _by_gripper(recording: Recording, clock: Clock, search: Search) -> Found | N
     if not topics:
         return None
     found = closings(recording, topics[0], clock.lag_ns, search.closed)
-    spans = _around([at for at, _ in found.spans], search, clock,
+    early_ns = round(search.lead_time_s * 1e9)
+    spans = _around([at - early_ns for at, _ in found.spans], search, clock,
                     [opened for _, opened in found.spans])
-    return Found(spans, f'by the gripper on {found.topic}, {found.closed}', GRIPPER)
+    doubts = [] if early_ns else [
+        f'the decisions are taken for the moments at which the gripper on {found.topic} closes, '
+        'so the images show it at the object, and the lead time is not known: name the topic of '
+        'executed grasps, or give the time from decision to closing (moss label --lead-time)']
+    return Found(spans, f'by the gripper on {found.topic}, {found.closed}', GRIPPER, doubts)
 
 
 def _by_candidates(recording: Recording, clock: Clock, search: Search) -> Found | None:
@@ -195,8 +204,22 @@ def _by_candidates(recording: Recording, clock: Clock, search: Search) -> Found 
     for _, kind, _, raw in recording.messages([topic]):
         if recording.deserialize(raw, kind).poses:
             stamps.append(stamp_of(raw))
-    return Found(_around(_last_of_groups(stamps, search), search, clock),
-                 f'by pauses of the candidates on {topic or CANDIDATES_TOPIC}', CANDIDATES)
+    spans = _around(_last_of_groups(stamps, search), search, clock)
+    doubts = [f'the {len(stamps)} sets of candidates on {topic} come without a pause of '
+              f'{search.gap_s:g} s, so they make one attempt: name the topic of executed grasps '
+              'or of a gripper'] * (len(spans) == 1 < len(stamps))
+    return Found(spans, f'by pauses of the candidates on {topic}', CANDIDATES, doubts)
+
+
+def _of_poses(recording: Recording, search: Search, found: Found) -> list[str]:
+    """Say which topics may have the executed grasps, if these would have told more."""
+    poses = recording.pose_topics()
+    # The user may have chosen.
+    given = search.source or search.executed_topic
+    if found.source not in (GRIPPER, CANDIDATES) or given or not poses:
+        return []
+    return [f'the attempts are found {found.how}, since no topic of executed grasps was named; '
+            f'the recording has poses on {", ".join(poses)}: name one with --executed-topic']
 
 
 def executed_topic(recording: Recording) -> str | None:

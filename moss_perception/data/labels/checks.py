@@ -134,9 +134,10 @@ def findings(labels: Labels, kept: Sequence[Label], stamps: np.ndarray) -> list[
 def of_attempts(labels: Labels) -> list[str]:
     """List what may be wrong with the attempts to which rows belong, a line each."""
     table, found = labels.table, labels.found
-    lost = _first([f'{table.at} {x.row.line}: no attempt of the recording is decided shortly '
-                   f'before {in_words(x.outcome.start_ns)}, and the row is left out'
-                   for x in labels.lost])
+    placed = found is not None and any(x.found for x in labels.rows)
+    lost = [*(found.doubts if found is not None and placed else ()), *_first([
+        f'{table.at} {x.row.line}: no attempt of the recording is decided shortly before '
+        f'{in_words(x.outcome.start_ns)}, and the row is left out' for x in labels.lost])]
     outside = {id(x) for x in labels.outside}
     starts = [str(x.row.line) for x in labels.rows
               if x.is_whole and not x.decided and id(x) not in outside]

@@ -5,6 +5,7 @@ from pathlib import Path
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.labels.attempts import Search
 from moss_perception.data.labels.checks import refuse_another_clock
+from moss_perception.data.labels.lead_times import with_lead_times
 from moss_perception.data.labels.matching import read_labels
 from moss_perception.data.outcomes import Outcome
 
@@ -17,13 +18,16 @@ def outcomes_of(recording: Recording, table: Path | str | None, *, image_topic: 
 
     :param table: file of the outcomes; ``None`` for the recorded ones.
     :param image_topic: topic of the images; empty if the recording has none.
+    :returns: those of a table have lead times where the gripper tells them.
     :raises BagError: if the outcomes can't be read, or the times of the table are clearly of
         another clock.
     """
     if table is None:
         return recording.outcomes(outcome_topic)
-    labels = read_labels(table, recording if image_topic else None, image_topic or None, Search(
-        executed_topic=executed_topic, candidates_topic=candidates_topic,
-        outcome_topic=outcome_topic))
+    search = Search(executed_topic=executed_topic, candidates_topic=candidates_topic,
+                    outcome_topic=outcome_topic)
+    labels = read_labels(table, recording if image_topic else None, image_topic or None, search)
     refuse_another_clock(labels, str(recording.path))
-    return [x.outcome for x in labels.rows]
+    outcomes = [x.outcome for x in labels.rows]
+    return outcomes if labels.clock is None else with_lead_times(
+        outcomes, recording, labels.clock, search)[0]

@@ -5,18 +5,17 @@ import csv
 import io
 
 from moss_perception.core.text import cell
-from moss_perception.data.labels.attempts import Found
 from moss_perception.data.outcomes import ns_to_seconds, Outcome
 
 _ALWAYS = ('attempt', 'start', 'decision', 'end', 'success')
 _TEXTS = ('motion', 'object', 'domain')
 
 
-def template_of(found: Found) -> str:
+def template_of(outcomes: Sequence[Outcome]) -> str:
     """Write a table with a row for each attempt, in which only ``success`` is missing."""
-    return _csv(_ALWAYS, [
-        [n, ns_to_seconds(x.start_ns), ns_to_seconds(x.decision_ns), ns_to_seconds(x.end_ns), '']
-        for n, x in enumerate(found.spans, start=1)])
+    columns = [*_ALWAYS, *['lead_time'] * any(x.lead_time_s is not None for x in outcomes)]
+    return _csv(columns, [['' if name == 'success' else _cell(x, name) for name in columns]
+                          for x in outcomes])
 
 
 def table_of(outcomes: Sequence[Outcome]) -> str:

@@ -56,6 +56,16 @@ def test_a_gripper_that_closes_is_an_attempt_until_it_opens(make_bag, name):
     assert found.how.startswith('by the gripper on /') and 'closed when ' in found.how
 
 
+def test_the_decision_of_an_attempt_that_only_the_gripper_tells_is_doubtful_or_stated(make_bag):
+    bag = make_bag(lab.images() + GRIPPERS['true is closed']())
+    line, = found_in(bag).doubts
+    assert line.startswith('the decisions are taken for the moments at which the gripper on '
+                           '/gripper/command closes, so the images show it at the object')
+    stated = found_in(bag, lead_time_s=0.7)
+    assert seconds(stated) == [(0.3, 4.3, 7.0), (7.3, 11.3, 14.0), (16.8, 20.8, 23.5)]
+    assert not stated.doubts
+
+
 def test_you_can_say_which_value_is_closed(make_bag):
     bag = make_bag(lab.images() + lab.signal('std_msgs/msg/Bool', '/gripper/command',
                                              lab.opened_and_closed(True, False)))
@@ -76,6 +86,20 @@ def test_pauses_of_the_candidates_divide_attempts(make_bag, factory):
         factory.candidates(lab.at(x), lab.GRASPS) for x in stamps]))
     assert [x[1] for x in seconds(found)] == list(lab.DECISIONS_S)
     assert '/planner/grasps' in found.how
+
+
+def test_candidates_without_a_pause_are_a_doubtful_attempt_and_poses_are_named(make_bag, factory):
+    entries = lab.images() + [factory.candidates(lab.at(x / 3), lab.GRASPS) for x in range(90)]
+    found = found_in(make_bag(entries))
+    assert len(found.spans) == 1
+    line, = found.doubts
+    assert line == ('the 90 sets of candidates on /planner/grasps come without a pause of 1 s, so '
+                    'they make one attempt: name the topic of executed grasps or of a gripper')
+    named = found_in(make_bag(entries + lab.executed(topic='/arm/goal'), 'poses'))
+    assert named.doubts[0] == line and named.doubts[1].endswith(
+        'no topic of executed grasps was named; the recording has poses on /arm/goal: name one '
+        'with --executed-topic')
+    assert not found_in(make_bag(entries + lab.executed(), 'executed')).doubts
 
 
 def test_the_recorders_clock_does_not_count_but_the_stamps_of_the_images(make_bag):
