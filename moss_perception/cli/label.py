@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import partial
 import logging
 from pathlib import Path
 import shlex
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from moss_perception.data.labels.clock import Reading
     from moss_perception.data.labels.matching import Labels
     from moss_perception.data.outcomes import Outcome
+    from moss_perception.evaluation.attempts import Attempt
     from moss_perception.evaluation.contact_sheet import Images, Tile
 
 _TOPICS = ('image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic',
@@ -152,11 +152,11 @@ def _label(arguments: argparse.Namespace, said: list[str]) -> None:
         executed = topics.get('executed_topic') or executed_topic(recording)
         attempts = executed_grasps(
             recording, outcomes, image_topic=bag.images.topic, topic=executed,
-            candidates_topic=topics.get('candidates_topic'), place=partial(
-                frames.place, camera_frame=bag.images.frame_id)) if sheet else []
+            candidates_topic=topics.get('candidates_topic'), place=lambda one: frames.place(
+                one, bag.images.frame_at(one.stamp_ns))) if sheet else []
         if executed not in (None, EXECUTED_TOPIC):
             topics['executed_topic'] = executed
-    tiles = tiles_of(attempts, bag.stamps, bool(arguments.outcomes))
+    tiles = tiles_of(attempts, bag.images, bool(arguments.outcomes))
     _write(out, text, sheet, tiles, bag.images, arguments.force)
     if arguments.outcomes or out:
         said += _advice(arguments, out, topics, by_search)
@@ -235,7 +235,7 @@ def _checked(arguments: argparse.Namespace, labels: 'Labels', bag: LookedAt,
     from moss_perception.data.labels import checks
     kept = checks.within(labels)
     taken = sum(x.is_whole and x.decided and 'decision' not in x.row.times for x in kept)
-    for line in checks.findings(labels, kept, bag.stamps):
+    for line in checks.findings(labels, kept, bag.images.stamps_ns):
         log.warning('%s', line)
     outcomes = [x.outcome for x in kept]
     said.append(f'{arguments.outcomes}: {len(outcomes)} of {len(labels.rows)} rows are attempts '
@@ -270,15 +270,13 @@ def _timed(outcomes: 'list[Outcome]', recording: 'Recording', bag: LookedAt,
 def _write(out: Path | None, text: str, sheet: Path | None, tiles: 'list[Tile]', images: 'Images',
            force: bool) -> None:
     """Write the files, all or none if one exists already."""
-    from moss_perception.evaluation.contact_sheet import draw_page, pages_of, problem_of
+    from moss_perception.evaluation.contact_sheet import draw_page, pages_of
     pages = pages_of(sheet, len(tiles)) if sheet else []
     if there := [str(x) for x in (out, *pages) if x is not None and x.exists() and not force]:
         raise MossError(f'{", ".join(there)}: exists already, and is not overwritten without '
                         '--force')
-    for tile in tiles:
-        # Without a recorded grasp there is nothing that may be wrong with it.
-        if tile.attempt.position is not None and (why := problem_of(tile.attempt, images)):
-            log.warning('%s: attempt %d: %s', images.path, tile.attempt.outcome.attempt, why)
+    for line in _not_drawn(tiles, images):
+        log.warning('%s: %s', images.path, line)
     drawn = [draw_page(tiles, number, images) for number in range(len(pages))]
     for page, data in zip(pages, drawn, strict=True):
         write_bytes(page, data)
@@ -286,6 +284,26 @@ def _write(out: Path | None, text: str, sheet: Path | None, tiles: 'list[Tile]',
         write_text(out, text)
     for path in (*pages, *([out] if out else ())):
         log.info('wrote %s', path)
+
+
+def _not_drawn(tiles: 'list[Tile]', images: 'Images') -> list[str]:
+    """Say which executed grasps are not drawn, a line for each reason, and what helps."""
+    from moss_perception.evaluation.contact_sheet import problem_of
+    found: dict[str, list[Attempt]] = {}
+    for tile in tiles:
+        # Without a recorded grasp there is nothing that may be wrong with it.
+        if tile.attempt.position is not None and (why := problem_of(tile.attempt, images)):
+            found.setdefault(why, []).append(tile.attempt)
+    lines = []
+    for why, attempts in found.items():
+        last = attempts[-1]
+        frame_id = images.frame_at(last.outcome.decision_ns)
+        more = f'{len(attempts)} executed grasps are not drawn, the last one that of '
+        lines.append(
+            f'{more * (len(attempts) > 1)}attempt {last.outcome.attempt}: {why}'
+            + f'; expected a transform to {frame_id!r}, the frame of the images, on /tf or '
+            '/tf_static, or by --candidates-transform' * (last.frame_id != frame_id))
+    return lines
 
 
 def _advice(arguments: argparse.Namespace, out: Path | None, topics: dict[str, str],

@@ -10,11 +10,11 @@ from moss_perception.core.text import one_line
 
 if TYPE_CHECKING:
     from moss_perception.core.cameras import CameraSetup
+    from moss_perception.core.frames import Camera
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.labels.attempts import Found, Search
     from moss_perception.data.labels.clock import Clock
     from moss_perception.evaluation.contact_sheet import Images
-    import numpy as np
 
 _SHOWN = 40
 log = logging.getLogger('label')
@@ -25,13 +25,11 @@ class LookedAt:
     """
     What the command needs of a recording.
 
-    :ivar stamps: int64, header stamps of the images, nanoseconds, ascending.
     :ivar found: its attempts; ``None`` if there are none, for the reason in ``lacking``.
     """
 
     images: 'Images'
     clock: 'Clock'
-    stamps: 'np.ndarray'
     found: 'Found | None'
     lacking: str
 
@@ -52,8 +50,8 @@ def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search',
     from moss_perception.evaluation.contact_sheet import Images
     import numpy as np
     topic = topics['image_topic']
-    headers = [header_of(raw) for *_, raw in recording.messages([topic])]
-    stamps = np.array(sorted(x for x, _ in headers if x > 0), np.int64)
+    headers = sorted(one for *_, raw in recording.messages([topic])
+                     if (one := header_of(raw))[0] > 0)
     if recording.damage:
         log.warning('%s: %s', recording.path, recording.damage)
     clock = clock_of(recording, topic)
@@ -65,31 +63,44 @@ def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search',
         if search.source:
             raise
         lacking = str(error)
-    images = Images(recording.path, topic, headers[-1][1],
-                    _camera(recording, topics, setup), clock.zero_ns)
-    return LookedAt(images, clock, stamps, found, lacking)
+    images = Images(recording.path, topic, np.array([x for x, _ in headers], np.int64),
+                    [x for _, x in headers], _cameras(recording, topics, setup), clock.zero_ns)
+    return LookedAt(images, clock, found, lacking)
 
 
-def _camera(recording: 'Recording', topics: dict[str, str], setup: 'CameraSetup'):
+def _cameras(recording: 'Recording', topics: dict[str, str],
+             setup: 'CameraSetup') -> 'list[tuple[int, Camera | None]]':
+    """Return the calibrations by the stamps from which on they hold, nanoseconds, ascending."""
     from moss_perception.core.cameras import to_camera
+    from moss_perception.data.bags.topics import STAMP_END, stamp_of
+    topic = topics['image_topic']
     if setup.calibration is not None:
-        return setup.camera(topics['image_topic'])
-    name = recording.camera_info_topic(topics['image_topic'], topics.get('camera_info_topic'))
+        return [(0, setup.camera(topic))]
+    name = recording.camera_info_topic(topic, topics.get('camera_info_topic'))
     if name is None:
-        return None
-    _, kind, _, raw = next(recording.messages([name]))
-    try:
-        return to_camera(recording.deserialize(raw, kind), topics['image_topic'], setup.rectified)
-    except ConfigError as error:
-        log.warning('%s: %s: %s', recording.path, name, error)
-        return None
+        return []
+    found, newest, refused = [], b'', set()
+    for _, kind, _, raw in recording.messages([name]):
+        # Most calibrations of a stream differ only in their stamps.
+        if raw[STAMP_END:] == newest:
+            continue
+        newest, camera = raw[STAMP_END:], None
+        try:
+            camera = to_camera(recording.deserialize(raw, kind), topic, setup.rectified)
+        except ConfigError as error:
+            refused.add(str(error))
+        found.append((stamp_of(raw), camera))
+    for why in sorted(refused):
+        log.warning('%s: %s: %s', recording.path, name, why)
+    return sorted(found, key=lambda one: one[0])
 
 
 def describe(bag: LookedAt, shown: str) -> list[str]:
     """Return lines on the clock and the attempts of a recording."""
     from moss_perception.data.labels.clock import in_words
-    first, last = int(bag.stamps[0]), int(bag.stamps[-1])
-    said = [f'{one_line(shown)}: {len(bag.stamps)} images on {one_line(bag.images.topic)}',
+    stamps, topic = bag.images.stamps_ns, one_line(bag.images.topic)
+    first, last = int(stamps[0]), int(stamps[-1])
+    said = [f'{one_line(shown)}: {len(stamps)} images on {topic}',
             f'  first stamp  {in_words(first)}',
             f'  last stamp   {in_words(last)}, {(last - first) / 1e9:.3f} s later']
     if bag.clock.lag_ns:

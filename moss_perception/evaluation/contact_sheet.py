@@ -1,5 +1,6 @@
 """A contact sheet: the image at the decision of each attempt with its grasp, and at its end."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 import io
@@ -33,13 +34,46 @@ class Tile:
     success: bool | None = None
 
 
-def tiles_of(attempts: Sequence[Attempt], stamps: np.ndarray, labelled: bool) -> list[Tile]:
+@dataclass(frozen=True)
+class Images:
+    """
+    The images of a recording, of which a contact sheet shows some.
+
+    :ivar path: the recording.
+    :ivar topic: topic of the images, as recorded.
+    :ivar stamps_ns: their header stamps, int64, shape ``(N,)``, nanoseconds, ascending.
+    :ivar frame_ids: their frames, ``N`` names.
+    :ivar cameras: the calibrations by the stamps from which on they hold, nanoseconds, ascending;
+        ``None`` for one that can't be used.
+    :ivar zero_ns: from here times are counted, nanoseconds.
+    """
+
+    path: Path
+    topic: str
+    stamps_ns: np.ndarray
+    frame_ids: Sequence[str]
+    cameras: Sequence[tuple[int, Camera | None]]
+    zero_ns: int
+
+    def frame_at(self, stamp_ns: int) -> str:
+        """Return the frame of the newest image that is not newer than a stamp, or of the first."""
+        index = int(np.searchsorted(self.stamps_ns, stamp_ns, side='right')) - 1
+        return self.frame_ids[max(index, 0)]
+
+    def camera_at(self, stamp_ns: int) -> Camera | None:
+        """Return the newest calibration that is not newer than a stamp, or the first one."""
+        index = bisect_right(self.cameras, stamp_ns, key=lambda one: one[0]) - 1
+        return self.cameras[max(index, 0)][1] if self.cameras else None
+
+
+def tiles_of(attempts: Sequence[Attempt], source: Images, labelled: bool) -> list[Tile]:
     """
     Choose the images of attempts.
 
-    :param stamps: int64, shape ``(N,)``, header stamps of all images, nanoseconds, ascending.
     :param labelled: whether the outcomes are known.
     """
+    stamps = source.stamps_ns
+
     def newest(at_ns: int, since_ns: int) -> int | None:
         index = int(np.searchsorted(stamps, at_ns, side='right')) - 1
         return int(stamps[index]) if index >= 0 and stamps[index] >= since_ns else None
@@ -59,25 +93,6 @@ def pages_of(path: Path, count: int) -> list[Path]:
     """
     pages = max(1, math.ceil(count / _PAGE))
     return [path, *(path.with_name(f'{path.stem}_{n}{path.suffix}') for n in range(2, pages + 1))]
-
-
-@dataclass(frozen=True)
-class Images:
-    """
-    Where the images of a contact sheet come from.
-
-    :ivar path: the recording.
-    :ivar topic: topic of the images, as recorded.
-    :ivar frame_id: their frame.
-    :ivar camera: their calibration, or ``None``.
-    :ivar zero_ns: from here times are counted, nanoseconds.
-    """
-
-    path: Path
-    topic: str
-    frame_id: str
-    camera: Camera | None
-    zero_ns: int
 
 
 def draw_page(tiles: Sequence[Tile], page: int, source: Images) -> bytes:
@@ -126,9 +141,10 @@ def problem_of(attempt: Attempt, source: Images, size: tuple[int, int] | None = 
     if attempt.position is None:
         return 'no executed grasp recorded'
     # The name may be long, and a tile is narrow.
-    if attempt.frame_id != source.frame_id:
+    if attempt.frame_id != source.frame_at(attempt.outcome.decision_ns):
         return f'the grasp is in frame {attempt.frame_id[:24]!r}'
-    camera = source.camera and source.camera.at_size(*(size or source.camera.image_size))
+    camera = source.camera_at(attempt.outcome.decision_ns)
+    camera = camera and camera.at_size(*(size or camera.image_size))
     if camera is None:
         return 'no calibration that fits the image'
     seen = np.isfinite(project(attempt.position[None], camera)[0]).all()
@@ -143,7 +159,8 @@ def _draw_grasp(axes, tile: Tile, images: dict[int, np.ndarray], source: Images)
         return ''
     size = image.shape[1], image.shape[0]
     problem = problem_of(tile.attempt, source, size)
-    camera = source.camera and source.camera.at_size(*size)
+    camera = source.camera_at(tile.attempt.outcome.decision_ns)
+    camera = camera and camera.at_size(*size)
     if not problem and camera is not None:
         draw_gripper(axes, tile.attempt, camera)
     return problem

@@ -87,16 +87,33 @@ def test_the_contact_sheet_shows_the_executed_grasp_on_the_image_at_the_decision
     assert np.median(white[:, 1]) > tile.shape[1] * 0.5
 
 
+@pytest.fixture
+def labels(monkeypatch):
+    """Return what stands below the tiles of a contact sheet."""
+    from matplotlib.axes import Axes
+    labels, set_label = [], Axes.set_xlabel
+    monkeypatch.setattr(Axes, 'set_xlabel', lambda axes, text, **more: (
+        labels.append(text), set_label(axes, text, **more))[1])
+    return labels
+
+
+def test_each_grasp_is_drawn_by_the_calibration_and_in_the_frame_of_its_own_image(
+        make_bag, factory, tmp_path, labels):
+    # Between two attempts there is a calibration of other images, and at the end another frame.
+    bag = make_bag([*lab.images(), *lab.executed(), *(
+        factory.camera_info(lab.at(x), lab.CAMERA, side)
+        for x, side in ((9.0, 20), (9.5, 20), (15.0, 40))),
+                    factory.image(lab.at(30.0), lab.IMAGES, side=40, frame_id='tool_camera')])
+    assert moss(['label', str(bag), '--sheet', str(tmp_path / 'sheet.png')]) == 0
+    assert labels == ['', 'no calibration that fits the image', '']
+
+
 @pytest.mark.parametrize(('entries', 'said'), [
     (lab.executed(position=(5.0, 0.0, 0.5)), 'the grasp is outside of the image'),
     (lab.signal('std_msgs/msg/Bool', '/gripper/command', lab.opened_and_closed(False, True)),
      'no executed grasp recorded')])
 def test_a_grasp_that_cannot_be_drawn_says_why_in_its_tile(make_bag, tmp_path, entries, said,
-                                                           monkeypatch, caplog):
-    from matplotlib.axes import Axes
-    labels, set_label = [], Axes.set_xlabel
-    monkeypatch.setattr(Axes, 'set_xlabel', lambda axes, text, **more: (
-        labels.append(text), set_label(axes, text, **more))[1])
+                                                           labels, caplog):
     bag = make_bag(lab.images() + entries)
     assert moss(['label', str(bag), '--sheet', str(tmp_path / 'sheet.png')]) == 0
     assert labels == [said] * 3
@@ -130,6 +147,11 @@ def test_a_grasp_in_base_link_is_drawn_where_the_transform_says(bag, make_bag, t
     assert moss(['label', str(bag), '--sheet', str(sheets[0])]) == 0
     assert moss(['label', str(foreign), '--sheet', str(sheets[1])]) == 0
     assert "attempt 3: the grasp is in frame 'base_link'" in caplog.text
+    # A reason is one line, however many attempts it has.
+    line, = caplog.messages
+    assert line.startswith(f'{foreign}: 3 executed grasps are not drawn, the last one that of')
+    assert line.endswith("expected a transform to 'camera_optical_frame', the frame of the "
+                         'images, on /tf or /tf_static, or by --candidates-transform')
     caplog.clear()
     outcomes = table('attempt,success\n1,yes\n2,no\n3,yes\n')
     options = '--rectified false --candidates-transform 0.05 -0.1 0.4 0.0 0.0 0.0 1.0'
