@@ -122,3 +122,12 @@ def test_the_page_shows_each_step_once_and_its_pictures_are_there():
     assert kinds == KINDS
     pictures = re.findall(r'!\[.+?\]\((.+?)\)', PAGE.read_text(encoding='utf-8'))
     assert len(pictures) == 2 and all((PAGE.parent / x).exists() for x in pictures)
+
+
+def test_the_page_says_where_to_leave_out_the_table_if_the_recording_has_the_outcomes():
+    text = PAGE.read_text(encoding='utf-8')
+    said = re.search(r'leave out each `--outcomes` with its file in\s+steps ([\d, and]+)\.', text)
+    sections = re.findall(r'^## (\d)\. (.*?)(?=^## )', text, re.DOTALL | re.MULTILINE)
+    with_table = {number for number, section in sections
+                  if re.search(r'^(moss|    ).* --outcomes ', section, re.MULTILINE)}
+    assert set(re.findall(r'\d', said[1])) == with_table - {'2'}
