@@ -84,11 +84,13 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     matcher = match(outputs, inputs.attempts, verification.ood_scores)
     matcher.complete(verification.attempts)
     if (camera := inputs.check.seen.newest_camera) is not None:
+        half_width_m = float(outputs.newest.get(
+            'gripper_half_width', ModelConfig.gripper_half_width_m))
         for attempt in inputs.attempts:
             if attempt.frame_id not in inputs.check.seen.frames:
                 continue
             matcher.place(attempt, finger_points(attempt, camera.at_size(*camera.image_size),
-                                                 ModelConfig.gripper_half_width_m))
+                                                 half_width_m))
     return _record(outputs, inputs, matcher, verification, domain,
                    time.perf_counter() - started)
 

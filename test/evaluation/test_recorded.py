@@ -131,6 +131,17 @@ def test_a_calibration_in_a_file_draws_grasps_in_the_frame_that_the_node_knew(re
     assert found.source != 'default' and found.fingers.size
 
 
+def test_grasps_are_drawn_as_wide_as_the_gripper_of_the_nodes_model(record, tmp_path):
+    setup = CameraSetup.of(calibration=write_calibration(
+        tmp_path / 'cal.yaml', (40, 40), 20.0, ()))
+    widths = []
+    for name, values in (('a', {}), ('b', {'gripper_half_width': '0.08'})):
+        found, = evaluate_recorded(record(name, diagnostics={**DIAGNOSTICS, **values}),
+                                   setup=setup).attempts
+        widths.append(np.linalg.norm(found.fingers[0] - found.fingers[1]))
+    assert widths[1] == pytest.approx(2 * widths[0])
+
+
 def _in_base(topic, kind, ns, message):
     """Name the frame of the robot's base, without moving a grasp."""
     if topic in ('/grasp_candidates', '/selected_grasp'):
