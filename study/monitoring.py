@@ -33,13 +33,23 @@ class MonitoredGrasps:
     """
 
     def __init__(self, scenes: list, limit: int | None = None):
-        chosen = [(scene, frames) for scene in scenes
-                  if scene.attempt is not None and (frames := _frames_at(scene)).min() >= 0]
-        chosen = chosen[:limit]
-        self.clips = [scene.during(int(frames[n])) for n in range(len(TIMES_S))
-                      for scene, frames in chosen]
-        self.success = np.array([scene.attempt.success for scene, _ in chosen], bool)
-        self.loss_s = np.array([_loss_s(scene) for scene, _ in chosen], float)
+        chosen = monitored(scenes, limit)
+        frames = [_frames_at(scene) for scene in chosen]
+        self.clips = [scene.during(int(places[n])) for n in range(len(TIMES_S))
+                      for scene, places in zip(chosen, frames, strict=True)]
+        self.success = np.array([scene.attempt.success for scene in chosen], bool)
+        self.loss_s = losses_s(chosen)
+
+
+def monitored(scenes: list, limit: int | None = None) -> list:
+    """Choose the scenes that have a frame of a monitored grasp at each of ``TIMES_S``."""
+    return [scene for scene in scenes
+            if scene.attempt is not None and _frames_at(scene).min() >= 0][:limit]
+
+
+def losses_s(scenes: list) -> np.ndarray:
+    """Return the seconds from each decision to the loss of the object; infinite if it is held."""
+    return np.array([_loss_s(scene) for scene in scenes], float)
 
 
 def _frames_at(scene) -> np.ndarray:
@@ -90,33 +100,37 @@ def early_auroc(result: dict[str, Any], name: str, variant: str) -> float | None
     return monitored['auroc'][_EARLY] if monitored else None
 
 
-def early_difference(result: dict[str, Any], name: str, ours: str,
-                     theirs: str) -> dict[str, float] | None:
+def early_difference(result: dict[str, Any], name: str, ours: str, theirs: str,
+                     which: np.ndarray | None = None) -> dict[str, float] | None:
     """
     Compare the AUROC of two variants at ``EARLY_S`` on the same grasps.
 
     :param result: a stored comparison.
-    :returns: AUROC of ``ours`` minus AUROC of ``theirs``, means over the seeds that both have, as
+    :param which: bool, shape ``(N,)``: the grasps that count; ``None`` for all.
+    :returns: AUROC of ``ours`` and of ``theirs``, means over the seeds that both have, and their
         ``difference`` with its 95 % interval ``low`` to ``high`` (paired bootstrap over grasps);
         ``None`` if they have none, or the scores or outcomes are not stored.
     """
     held = result['sets'][name].get('monitored')
     seeds = set.intersection(*(set(result['variants'][one]['seeds']) for one in (ours, theirs)))
-    drawn = [_early_draws(result, name, variant, seeds, held)
+    success = read_digits(held or '').astype(bool)
+    which = np.ones(len(success), bool) if which is None else which
+    drawn = [_early_draws(result, name, variant, seeds, success, which)
              for variant in (ours, theirs)] if held and seeds else [None]
     if None in drawn:
         return None
     gap = percentile_interval(*(one - other for one, other in zip(*drawn, strict=True)))
-    return {'difference': gap.value, 'low': gap.low, 'high': gap.high}
+    return {'ours': drawn[0][0], 'theirs': drawn[1][0], 'difference': gap.value, 'low': gap.low,
+            'high': gap.high}
 
 
 def _early_draws(result: dict[str, Any], name: str, variant: str, seeds: Set[int],
-                 held: str) -> tuple[float, np.ndarray] | None:
+                 success: np.ndarray, which: np.ndarray) -> tuple[float, np.ndarray] | None:
     """Return the AUROC and its draws, mean over the trainings."""
     texts = [run['sets'][name].get('monitoring', {}).get('early') for run in result['runs']
              if run['variant'] == variant and run['seed'] in seeds]
     if not texts or None in texts:
         return None
-    samples = [Scored.of(np.array(text.split(), float), read_digits(held)) for text in texts]
+    samples = [Scored.of(np.array(text.split(), float)[which], success[which]) for text in texts]
     return (float(np.mean([value_of(auroc, sample) for sample in samples])),
             np.mean([draw(sample, {'it': auroc})['it'] for sample in samples], axis=0))

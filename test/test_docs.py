@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from study import motion_error, rates
+from study import early_scores, motion_error, rates
 from study.object_motion import table as velocities
 from study.pages import blocks, fill
 from study.table import tables
@@ -90,6 +90,7 @@ def test_pages_name_modules_that_exist():
     ('results.md', 'models', lambda result: tables(result, 'displacement_12_time')),
     ('results.md', 'object_motion', lambda result: {'velocities': velocities(result)}),
     ('../../docs/moss.md', 'motion_error', lambda result: {'methods': motion_error.table(result)}),
+    ('results.md', 'early_scores', lambda result: {'kinds': early_scores.table(result)}),
     ('results.md', 'rates', lambda result: {'success': rates.table(result)}),
     ('training.md', 'training', lambda result: tables(result, 'mixed'))])
 def test_the_tables_of_the_results_are_those_of_the_stored_ones(page, name, table_of):

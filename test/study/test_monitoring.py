@@ -2,10 +2,12 @@
 
 import math
 
+from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Attempt, Sample
 import numpy as np
 import pytest
 
+from study import early_scores
 from study.monitoring import measure_monitoring, MonitoredGrasps, TIMES_S
 
 DECISION_NS = 1_900_000_000
@@ -61,3 +63,48 @@ def test_lost_grasps_do_not_count_as_predicted():
     assert found['auroc_not_lost'][:6] == [0.5] * 6 and math.isnan(found['auroc_not_lost'][6])
     assert all(low <= value <= high for low, value, high in zip(
         found['auroc_low'], found['auroc'], found['auroc_high'], strict=True))
+
+
+def early_comparison(scenes):
+    """Return a comparison of two variants whose early scores are all right."""
+    held = [scene.attempt.success for scene in scenes]
+    early = ' '.join('900' if x else '100' for x in held)
+    names = ('flow', 'moss')
+    return {'sets': {'sim': {'monitored': ''.join('01'[x] for x in held), 'scenes': len(held)}},
+            'variants': {name: {'seeds': [0]} for name in names},
+            'runs': [{'variant': name, 'seed': 0, 'sets': {'sim': {'monitoring': {
+                'early': early}}}} for name in names]}
+
+
+def by_kind(result, scenes):
+    """Compare both variants, and return the rows by kind of grasps."""
+    return {row['kind']: row
+            for row in early_scores.measure(result, 'sim', scenes, 'moss', 'flow')}
+
+
+def test_early_scores_are_compared_by_motion_and_by_when_the_object_is_lost():
+    pytest.importorskip('scipy')
+    scenes = [scene(loss_s) for loss_s in (None, 0.5, 0.8, 1.3) for _ in range(6)]
+    for n, one in enumerate(scenes):
+        object.__setattr__(one, 'motion', 'still' if n % 2 else 'rolling')
+    result = early_comparison(scenes)
+    rows = by_kind(result, scenes)
+    assert list(rows) == ['all', 'rolling', 'still', 'lost before 0.6 s',
+                          'lost from 0.6 to 0.9 s', 'lost after 0.9 s']
+    assert [row['grasps'] for row in rows.values()] == [24, 12, 12, 12, 12, 12]
+    assert [row['failed'] for row in rows.values()] == [18, 9, 9, 6, 6, 6]
+    assert {row['theirs'] for row in rows.values()} == {1.0}
+    assert {row['difference'] for row in rows.values()} == {0.0}
+    assert '| sim | still' in early_scores.table({'variants': ['moss', 'flow'],
+                                                   'sets': {'sim': list(rows.values())}})
+    # MOSS takes what is lost from 0.6 to 0.9 s for the best.
+    result['runs'][1]['sets']['sim']['monitoring']['early'] = ' '.join(
+        ['500'] * 6 + ['100'] * 6 + ['900'] * 6 + ['100'] * 6)
+    rows = by_kind(result, scenes)
+    assert rows['lost from 0.6 to 0.9 s']['difference'] == -1
+    assert rows['lost before 0.6 s']['difference'] == 0
+    with pytest.raises(ConfigError, match='other outcomes than those of the comparison'):
+        early_scores.measure(result, 'sim', scenes[::-1], 'moss', 'flow')
+    result['variants']['flow']['seeds'] = [1]
+    with pytest.raises(ConfigError, match='moss and flow have no training of one seed'):
+        early_scores.measure(result, 'sim', scenes, 'moss', 'flow')
