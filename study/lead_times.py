@@ -1,5 +1,6 @@
 """What knowing the lead time is worth: the same scenes, executed at several lead times."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -149,13 +150,19 @@ def _digits(result: dict[str, Any], name: str, variant: str, telling: str) -> np
 
 def _by_bin(result: dict[str, Any], name: str, values: np.ndarray) -> dict[str, dict]:
     found = {}
-    for label, mask in bins(result['sets'][name]['lead_times']).items():
-        count = mask.sum(axis=1)
-        each = (values * mask).sum(axis=1)[count > 0] / count[count > 0]
+    for label, each in _scenes_by_bin(result, name, values):
         mean = mean_interval(each)
         found[label] = {'success': mean.value, 'low': mean.low, 'high': mean.high,
                         'scenes': len(each)}
     return found
+
+
+def _scenes_by_bin(result: dict[str, Any], name: str,
+                   values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each bin with the means of the scenes that have a lead time in it."""
+    for label, mask in bins(result['sets'][name]['lead_times']).items():
+        count = mask.sum(axis=1)
+        yield label, (values * mask).sum(axis=1)[count > 0] / count[count > 0]
 
 
 def lead_time_table(result: dict[str, Any], name: str) -> str:
@@ -165,12 +172,14 @@ def lead_time_table(result: dict[str, Any], name: str) -> str:
         return ''
     labels, rows = list(bins(described)), []
     for variant in [*result['costs'], *REFERENCES]:
-        for telling, words in _TELLINGS.items():
-            found = success_by_latency(result, name, variant, telling)
-            if found:
-                timed = bool(success_by_latency(result, name, variant, 'fixed'))
-                rows.append([variant, words if timed else '-',
-                             *(f'{100 * found[label]["success"]:.1f}' for label in labels)])
+        digits = {words: _digits(result, name, variant, telling)
+                  for telling, words in _TELLINGS.items()}
+        timed = not any(values is None for values in digits.values())
+        for words, values in digits.items():
+            if values is not None:
+                rows.append([variant, words if timed else '-', *(
+                    f'{100 * each.mean():.1f}'
+                    for _, each in _scenes_by_bin(result, name, values))])
         worth = worth_by_latency(result, name, variant)
         if worth:
             rows.append([variant, 'difference', *map(in_points, worth.values())])
