@@ -16,6 +16,7 @@ from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording, recording_name
+from moss_perception.data.bags.topics import EXECUTED_TOPIC
 from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.imports.bags import BagInput
 from moss_perception.data.imports.folder import Contents, import_bags, require_new
@@ -26,6 +27,8 @@ from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.models.manifest import read_header
 from moss_perception.runtime.candidate_frames import CandidateFrames
 from tqdm import tqdm
+
+_NAMED = 5
 
 
 def import_recordings(arguments: argparse.Namespace) -> int:
@@ -56,9 +59,23 @@ def import_recordings(arguments: argparse.Namespace) -> int:
                                    arguments.workers, bar.update, arguments.executor)
     except BagError as error:
         raise BagError('; '.join([str(error), *tables.hints])) from error
+    _log_executed_topics(inputs)
     log_contents(contents, arguments.out, time.perf_counter() - began,
                  [*tables.foreign, *tables.findings])
     return 0
+
+
+def _log_executed_topics(inputs: Sequence[BagInput]) -> None:
+    """Log from which topics the executed grasps were read, since a name may mislead."""
+    found: dict[str, list[str]] = {}
+    for one in inputs:
+        if topic := one.topics.get('executed_topic'):
+            found.setdefault(topic, []).append(one.name)
+    found.pop(EXECUTED_TOPIC, None)
+    for topic, names in found.items():
+        logging.getLogger('import').info(
+            'the executed grasps of %s are read from %s', ', '.join(names[:_NAMED])
+            + f' and {len(names) - _NAMED} more' * (len(names) > _NAMED), topic)
 
 
 def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:

@@ -19,7 +19,12 @@ from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.core.stamps import StampCheck
 from moss_perception.data.bags.clocks import ClockCheck
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
+from moss_perception.data.bags.topics import (
+    CANDIDATES_TOPIC,
+    EXECUTED_TOPIC,
+    header_of,
+    STAMP_END,
+)
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 from moss_perception.models.config import ModelConfig
@@ -38,6 +43,7 @@ class Seen:
     :ivar placing: brings candidates into the images' frame.
     :ivar candidates_topic: topic as recorded; empty if there is none, ``None`` if unknown.
     :ivar candidates: number of messages on it.
+    :ivar executed_topic: topic of the executed grasps, as recorded; empty if there is none.
     :ivar calibrations: the topics of calibrations if none of them is used, else ``None``.
     :ivar candidates_frame: frame of the newest candidates.
     :ivar frames: number of images by frame.
@@ -60,6 +66,7 @@ class Seen:
     placing: CandidateFrames = field(default_factory=CandidateFrames)
     candidates_topic: str | None = None
     candidates: int = 0
+    executed_topic: str = ''
     calibrations: Sequence[str] | None = None
     candidates_frame: str = ''
     candidates_ns: int = 0
@@ -279,6 +286,9 @@ def _of_inputs(seen: Seen) -> list[str]:
                      'candidates or the executed grasps, or name their topics')
     elif seen.candidates_topic not in (None, CANDIDATES_TOPIC):
         found.append(f'the grasp candidates are read from {seen.candidates_topic}')
+    if seen.executed_topic not in ('', EXECUTED_TOPIC):
+        # It may have been chosen by a word of its name, and have other poses.
+        found.append(f'the executed grasps are read from {seen.executed_topic}')
     if seen.calibrations:
         found.append(f'camera calibrations are on {", ".join(seen.calibrations)}, but none is in '
                      'the namespace of the images, and no topic was given: only the default grasp '

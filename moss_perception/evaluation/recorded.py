@@ -155,6 +155,7 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
                      for x in outputs.scores)
         # So the gripper did not close at the default grasp point.
         attempts = [replace(x, expected=x.expected or scored) for x in attempts]
+        check.seen.executed_topic = recording.executed_topic(executed_topic) or ''
         if scored and not grasps:
             check.seen.candidates_topic = None
         if not (camera or scored or calibration):

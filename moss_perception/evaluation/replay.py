@@ -108,6 +108,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
                 executed_frames.place, camera_frame=recording.frame_of(image.name)))
         seen = findings.Seen(
             image_topic=image.name, placing=frames, candidates_topic=grasps_topic or '',
+            executed_topic=(recording.executed_topic(executed_topic) or '') if attempts else '',
             calibrations=None if camera_topic or frames.setup.calibration else (
                 recording.camera_info_topics(image.name)),
             cameras=other_cameras(recording, image.name))

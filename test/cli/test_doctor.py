@@ -21,6 +21,7 @@ import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rewritten import rewrite
 from robot_bag import EXECUTED, Robot
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -88,6 +89,30 @@ def test_what_is_no_recording_is_one_line(tmp_path, capsys, caplog):
 def test_topics_that_are_not_clear_are_an_error(tmp_path, capsys):
     found = problems(doctor(capsys, Robot().write(tmp_path / 'bag'), '--image-topic', EXECUTED))
     assert any('no images on /arm/executed_grasp' in x for x in found)
+
+
+def test_the_topic_of_the_executed_grasps_is_told(tmp_path, capsys):
+    def said(found):
+        return [x.what for x in found if 'executed grasps' in x.what]
+    bag = Robot().write(tmp_path / 'bag')
+    assert said(doctor(capsys, bag)) == [
+        'the executed grasps are read from /arm/executed_grasp, 3 poses']
+
+    def renamed(topic, kind, ns, message):
+        yield {EXECUTED: '/arm/goal'}.get(topic, topic), kind, ns, message
+    goal = rewrite(bag, tmp_path / 'goal', renamed)
+    assert said(doctor(capsys, goal)) == [
+        'no topic of executed grasps, but poses on /arm/goal: name one with --executed-topic if '
+        'it has them']
+    assert said(doctor(capsys, goal, '--executed-topic', '/arm/goal')) == [
+        'the executed grasps are read from /arm/goal, 3 poses']
+
+    def doubled(topic, kind, ns, message):
+        yield topic, kind, ns, message
+        if topic == EXECUTED:
+            yield '/planner/pregrasp_pose', kind, ns, message
+    found = doctor(capsys, rewrite(bag, tmp_path / 'two', doubled))
+    assert any('several topics of executed grasps' in x for x in problems(found, ERROR))
 
 
 def attempt(lead_time_s):

@@ -1,4 +1,4 @@
-"""No command takes labels of a table whose clock is wrong, or whose rows may be of others."""
+"""What every command says of a table: a wrong clock, attempts of others, the topic of grasps."""
 
 import csv
 import json
@@ -95,3 +95,15 @@ def test_a_table_without_decisions_takes_those_of_the_executed_grasps_in_every_c
     assert [x['scored_ns'] for x in record['attempts']] == decisions
     assert moss([*words['import'], '--outcomes', 'table.csv']) == 0
     assert [x.stamps_ns[-1] for x in load_scenes(tmp_path / 'samples')] == decisions
+
+
+@pytest.mark.parametrize('command', ['evaluate', 'import', 'adapt'])
+@pytest.mark.parametrize('topic', ['/planner/pregrasp_pose', '/selected_grasp'])
+def test_the_topic_of_the_executed_grasps_is_named_unless_it_is_the_usual_one(
+        make_bag, write, words, caplog, capsys, command, topic):
+    caplog.set_level('INFO')
+    make_bag(lab.images(40.0, 0.1, 40) + lab.executed(topic=topic))
+    write('attempt,success', ['1,1', '2,0', '3,1'])
+    moss([*words[command], '--outcomes', 'table.csv'])
+    said = caplog.text + capsys.readouterr().out
+    assert (f'are read from {topic}' in said) == (topic != '/selected_grasp')

@@ -45,10 +45,26 @@ def check_recording(path: Path, config: ModelConfig, topics: Mapping[str, str],
         except BagError as error:
             checks.fail(str(error), _INFERRED)
             streams = None
+        _check_executed(checks, recording, topics.get('executed_topic'))
         if recording.damage:
             checks.warn(recording.damage,
                         'use a whole copy if there is one, or go on with what is there')
     return [checks] if streams is None else [checks, streams.check('streams')]
+
+
+def _check_executed(checks: Checks, recording: Recording, name: str | None) -> None:
+    """Say from which topic the executed grasps would be read."""
+    try:
+        topic = recording.executed_topic(name)
+    except BagError as error:
+        checks.fail(str(error), 'name the topic of executed grasps with --executed-topic')
+        return
+    if topic:
+        checks.fine(f'the executed grasps are read from {topic}, {recording.topics[topic].count} '
+                    'poses')
+    elif poses := recording.pose_topics():
+        checks.fine(f'no topic of executed grasps, but poses on {", ".join(poses)}: name one with '
+                    '--executed-topic if it has them')
 
 
 def _read(recording: Recording, config: ModelConfig, topics: Mapping[str, str],
