@@ -99,10 +99,12 @@ class UnmatchedOutcome:
 
     :ivar attempt: number of the attempt in the recording; ``None`` in older records.
     :ivar why: why there is no image.
+    :ivar executed: whether a grasp was executed; true in older records.
     """
 
     attempt: int | None
     why: str
+    executed: bool = True
 
     def __str__(self) -> str:
         return self.why if self.attempt is None else f'attempt {self.attempt}: {self.why}'

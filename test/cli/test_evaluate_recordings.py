@@ -86,6 +86,28 @@ def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
     assert ('1 of 1 attempts are not scored at the grasp that was executed' in page) == pose
 
 
+def test_outcomes_outside_of_the_recording_are_told_first_and_fall_short(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys):
+    bag = make_bag(factory.attempt_run())
+    start = factory.START_NS // 10**9
+    rows = [f'{start}.2,{start + 2}.6,{start + 2}.8,1', *(
+        f'{start + 100 * n},{start + 100 * n + 2},{start + 100 * n + 3},{n % 2}'
+        for n in range(1, 6))]
+    table = tmp_path / 'rows.csv'
+    arguments = ['evaluate', str(bag), '--model', str(tiny_checkpoint), '--outcomes', str(table),
+                 '--require', 'scored_share>=0.95', '--report', str(tmp_path / 'report')]
+    for count, status in ((1, 0), (6, 3)):
+        table.write_text('\n'.join(['start,decision,end,success', *rows[:count]]))
+        assert moss(arguments) == status
+    out = capsys.readouterr().out
+    said = '5 of 6 outcomes match no image, so the figures are of the others alone: attempt 2: it'
+    assert out.count(f'WARNING: unnamed: {said}') == 1
+    assert said in (tmp_path / 'report' / 'report.html').read_text()
+    report = json.loads((tmp_path / 'report' / 'report.json').read_text())
+    assert report['checkpoints'][0]['domains']['unnamed']['shares']['scored_share'] == (
+        pytest.approx(1 / 6))
+
+
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
     strange = tmp_path / 'a:b'
     strange.mkdir()

@@ -47,6 +47,24 @@ def test_executed_grasps_that_are_not_scored_are_told_with_the_causes(made_up):
                                     'scored_share': 3 / 12})
 
 
+def test_outcomes_that_match_no_image_are_told_and_count_as_not_scored(made_up):
+    bag = changed(made_up.make_bag('sim', 12), ood_score=0.5)
+    lost = [UnmatchedOutcome(n, 'it ends before', executed=n < 43) for n in range(40, 44)]
+    bag = replace(changed(bag, slice(0, 3), source='executed', score=np.nan, why='it is outside'),
+                  unmatched=tuple(lost))
+    first, second = told(made_up, bag)
+    assert first == (
+        'sim: 4 of 16 outcomes match no image, so the figures are of the others alone: attempt '
+        '40: it ends before; attempt 41: it ends before; attempt 42: it ends before; and 1 more')
+    assert second.startswith('sim: 3 of 12 attempts have no score')
+    one, = pool(made_up.make_evaluation(bag), 'sim')
+    assert one.unmatched == 3
+    assert one.shares == pytest.approx({'executed_share': 9 / 15, 'default_share': 0.0,
+                                        'scored_share': 9 / 15})
+    without = replace(bag, attempts=())
+    assert pool(made_up.make_evaluation(without), 'sim')[0].shares['scored_share'] == 0
+
+
 def test_pictures_that_may_show_nothing_are_told_with_their_number(made_up):
     bag = changed(made_up.make_bag('sim', 30, doubtful={'dark': 7, 'depth': 2}), ood_score=0.6)
     first, second = told(made_up, bag)

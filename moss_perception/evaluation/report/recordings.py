@@ -55,18 +55,25 @@ class Pool:
     @property
     def shares(self) -> dict[str, float]:
         """
-        Return what the scores rest on: shares of the attempts, in [0, 1]; NaN without attempts.
+        Return what the scores rest on: shares in [0, 1]; NaN without attempts.
 
-        ``executed_share`` has a score of the executed grasp and ``default_share`` one of the
-        default grasp point. ``scored_share`` has a score that may belong to the outcome: not one
-        of the default grasp point if another grasp was executed.
+        ``executed_share`` has a score of the executed grasp. ``scored_share`` has a score that may
+        belong to the outcome: not one of the default grasp point if another grasp was executed.
+        Both are shares of all executed grasps, also of those that match no image.
+        ``default_share`` is that of the attempts with images which have a score of the default
+        grasp point.
         """
-        of = self.attempts
-        counts = {'executed_share': sum(x.scored_executed for x in of),
-                  'default_share': sum(x.source == 'default' for x in of),
-                  'scored_share': sum(math.isfinite(x.score) and not x.scored_elsewhere
-                                      for x in of)}
-        return {name: count / len(of) if of else math.nan for name, count in counts.items()}
+        of, lost = self.attempts, self.unmatched
+        scored = sum(math.isfinite(x.score) and not x.scored_elsewhere for x in of)
+        return {
+            'executed_share': _share(sum(x.scored_executed for x in of), len(of) + lost),
+            'default_share': _share(sum(x.source == 'default' for x in of), len(of)),
+            'scored_share': _share(scored, len(of) + lost)}
+
+    @property
+    def unmatched(self) -> int:
+        """Number of executed grasps whose outcome matches no image."""
+        return sum(one.executed for bag in self.bags for one in bag.unmatched)
 
     def values(self, name: str) -> np.ndarray:
         """Return ``score``, ``uncertainty`` or ``ood_score`` of each attempt with a score."""
@@ -94,6 +101,10 @@ def _pool(name: str, bags: Sequence[BagRecord]) -> Pool:
     attempts = tuple(one for bag in bags for one in executed(bag))
     return Pool(name, tuple(bags), attempts, np.concatenate(episodes),
                 sum(len(bag.attempts) for bag in bags) - len(attempts))
+
+
+def _share(count: int, of: int) -> float:
+    return count / of if of else math.nan
 
 
 def factor_of(domain: str) -> str:

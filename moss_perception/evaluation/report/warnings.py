@@ -1,11 +1,11 @@
 """What a reader has to know before any figure: nothing scored, scored elsewhere, unfamiliar."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from moss_perception.core.looks import LOOKS
 from moss_perception.evaluation.findings import causes
 from moss_perception.evaluation.intervals import wilson
-from moss_perception.evaluation.records import BagRecord
+from moss_perception.evaluation.records import BagRecord, UnmatchedOutcome
 from moss_perception.evaluation.report.recordings import Pool
 from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.ood import FALSE_ALARMS
@@ -13,6 +13,8 @@ import numpy as np
 
 ALARM = 1.0
 """OOD score above which a frame counts as out of distribution: the checkpoint's own limit."""
+
+_NAMED = 3
 
 
 def warnings(pools: Sequence[Pool]) -> list[str]:
@@ -30,14 +32,17 @@ def warnings(pools: Sequence[Pool]) -> list[str]:
 
 def _of_scores(one: Pool) -> list[str]:
     """Say how many executed grasps have no score of their own, and why."""
-    total = len(one.attempts)
+    total, lost = len(one.attempts), sum(len(bag.unmatched) for bag in one.bags)
     if not total:
-        lost = sum(len(bag.unmatched) for bag in one.bags)
         return ['there is no attempt with an outcome, so no figure can be measured'
                 + (f'; {lost} outcomes match no image' if lost else '')]
     elsewhere = [x for x in one.attempts if x.scored_elsewhere]
     without = [x for x in one.attempts if not np.isfinite(x.score)]
     found = []
+    if lost:
+        every = lost + total + one.not_executed
+        found.append(f'{lost} of {every} outcomes match no image, so the figures are of the '
+                     f'others alone: {_first(x for bag in one.bags for x in bag.unmatched)}')
     if elsewhere:
         found.append(f'{len(elsewhere)} of {total} attempts are not scored at the grasp that was '
                      'executed but at the default grasp point, so the figures may mean nothing: '
@@ -45,6 +50,12 @@ def _of_scores(one: Pool) -> list[str]:
     if without:
         found.append(f'{len(without)} of {total} attempts have no score: {causes(without)}')
     return found
+
+
+def _first(outcomes: Iterable[UnmatchedOutcome]) -> str:
+    """Name some outcomes, and count the others."""
+    shown = list(map(str, outcomes))
+    return '; '.join(shown[:_NAMED]) + f'; and {len(shown) - _NAMED} more' * (len(shown) > _NAMED)
 
 
 def _of_frames(bag: BagRecord) -> list[str]:
