@@ -98,17 +98,15 @@ def measure(report: Report, quick: bool) -> dict[str, float]:
 
 def measure_kinds(report: Report, quick: bool, times_as_fast: dict[str, float]) -> None:
     """
-    Profile a step and a clip of ours by kind of operation.
+    Profile ours by kind of operation.
 
     :param times_as_fast: from :func:`measure`.
     """
-    length, calls = (2, 5) if quick else (16, 100)
-    causal, clip = blocks.like_peer(), clip_of(length)
-    step = Stream(causal, frames_of(8))
-    with torch.inference_mode():
-        rows = {'step': profiles.eager('step', step, calls),
-                f'clip, T={length}': profiles.eager(
-                    f'clip, T={length}', lambda: causal(clip), -(-calls // 5))}
+    rows = {}
+    for name, (_, run, _, trains) in workloads(quick).items():
+        often = (5 if quick else 100) if name == 'step' else 2 if quick else 20
+        with torch.set_grad_enabled(trains):
+            rows[name] = profiles.eager(name, run, often)
     report.table('profile by kind of operation', [x for one in rows.values() for x in one],
                  f'eager torch; {profiles.NOTE}')
     shares = {what: sum(row['share %'] for row in one if row['kind'] in (

@@ -21,9 +21,11 @@ NOTE = ('views and calls: what makes no numbers, such as views, allocations, Pyt
 
 # By the name that torch (lower case) and ONNX Runtime (camel case) give an operation.
 _NAMES = {
-    CONVOLUTIONS: 'mkldnn_convolution thnn_conv2d slow_conv2d_forward Conv FusedConv',
+    CONVOLUTIONS: 'mkldnn_convolution thnn_conv2d slow_conv2d_forward convolution_backward Conv '
+                  'FusedConv',
     PRODUCTS: 'mm bmm addmm baddbmm MatMul FusedMatMul Gemm FusedGemm Einsum',
-    SUMS: 'sum mean amax max argmax avg_pool2d native_layer_norm cumsum var std '
+    SUMS: 'sum mean amax max argmax avg_pool2d avg_pool2d_backward native_layer_norm '
+          'native_layer_norm_backward cumsum var std '
           'linalg_vector_norm ReduceSum ReduceMean ReduceMax ArgMax AveragePool '
           'LayerNormalization CumSum ReduceSumSquare ReduceL2 GlobalAveragePool MaxPool TopK',
     MOVES: 'copy_ cat stack gather index_select index index_put_ fill_ zero_ new_full full '
@@ -47,6 +49,8 @@ def kind_of(operation: str) -> str:
 
     :param operation: its name in torch's profile (``aten::mm``) or in that of ONNX Runtime.
     """
+    if operation.startswith('autograd::') or operation.endswith('Backward0'):
+        return BETWEEN  # a node of the graph of gradients, whose operations are counted themselves
     library, _, name = operation.rpartition('::')
     if not library and not name[:1].isupper():
         return BETWEEN  # Python: the whole call, and each torch.autograd.Function of ours

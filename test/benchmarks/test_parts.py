@@ -209,6 +209,9 @@ def test_a_profile_tells_kinds_of_operation_apart_in_both_engines():
     counts = {row['kind']: row['operations'] for row in rows}
     assert counts[profiles.CONVOLUTIONS] == 1
     assert profiles.PRODUCTS not in counts
+    rows = profiles.eager('training', lambda: conv(images).sum().backward(), 5)
+    counts = {row['kind']: row['operations'] for row in rows}
+    assert counts[profiles.CONVOLUTIONS] == 2  # there and back
     frames, block = frames_of(3, 16, 16), displacement_step.block()
     for rows in (profiles.eager('step', Stream(block, frames), 2),
                  profiles.graph('step', block, frames, 1, 5)):
@@ -217,6 +220,7 @@ def test_a_profile_tells_kinds_of_operation_apart_in_both_engines():
             row['kind'] for row in rows}
     assert profiles.kind_of('_WindowProducts') == profiles.BETWEEN
     assert profiles.kind_of('aten::transpose') == profiles.BETWEEN
+    assert profiles.kind_of('autograd::engine::evaluate_function: MmBackward0') == profiles.BETWEEN
     assert profiles.kind_of('Transpose') == profiles.MOVES
 
 
