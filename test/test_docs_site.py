@@ -243,7 +243,8 @@ def test_the_commands_of_the_study_are_understood():
             parser = importlib.import_module(
                 f'{module}.__main__' if is_package else module).build_parser()
         # An array of the script is one of its own options.
-        options = {'${first[@]}': [], '${options[@]}': [], '${measured[@]}': ['--monitored', '60'],
+        options = {'${first[@]}': [], '${moving[@]}': ['--scenes', '6'], '${options[@]}': [],
+                   '${measured[@]}': ['--monitored', '60'],
                    '${variants[@]}': ['pooling'], '${on_clips[@]}': ['--folds', '2'],
                    '${on_questions[@]}': ['--questions', '40'],
                    '${validation[@]}': ['sim=a', 'shifted=b'], '${paired[@]}': ['sim=a'],
