@@ -1,8 +1,8 @@
 """
 Load a data set of ``moss export-dataset`` with lerobot itself, frame by frame.
 
-lerobot needs Python 3.12 and its own torch, so this is no test; run it in an environment of its
-own, with ``pip install 'lerobot[dataset]'``:
+lerobot needs Python 3.12 and its own torch, so this is no test; scripts/lerobot.sh makes the
+environment and the data sets every night. In an environment with ``lerobot[dataset]``:
 
     python3.12 scripts/check_lerobot.py my_lerobot
 """

@@ -6,13 +6,14 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-steps=(jazzy kilted mutations hosts reliability)
+steps=(jazzy kilted mutations hosts reliability lerobot)
 declare -A about=(
   [jazzy]='the whole suite on ROS 2 Jazzy'
   [kilted]='the whole suite on ROS 2 Kilted'
   [mutations]='10,000 mutated recordings'
   [hosts]='the recipe for video libraries, each in its own environment'
-  [reliability]='every part of scripts/reliability.py, small')
+  [reliability]='every part of scripts/reliability.py, small'
+  [lerobot]='exported data sets, loaded by LeRobot itself; needs Python 3.12')
 # Of one step; a hang must not take the next night.
 limit=4h
 
@@ -54,6 +55,7 @@ command_of() {
     mutations) command=(.venv/bin/python test/mutations.py 10000) ;;
     hosts) command=(bash scripts/hosts.sh --all --folder "$folder/hosts" "${torch[@]}") ;;
     reliability) command=(.venv/bin/python scripts/reliability.py --small) ;;
+    lerobot) command=(bash scripts/lerobot.sh --folder "$folder/lerobot" "${torch[@]}") ;;
   esac
 }
 

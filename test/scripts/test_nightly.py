@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = ['jazzy', 'kilted', 'mutations', 'hosts', 'reliability']
+STEPS = ['jazzy', 'kilted', 'mutations', 'hosts', 'reliability', 'lerobot']
 # Each stands in for a program, and says where it is, for which distribution and with what.
 SAYS = 'echo "$(basename "$PWD") $MOSS_ROS: $(basename "$0") $*"; echo the second line\n'
 SETUP = """mkdir -p .venv/bin install; : >install/setup.bash
@@ -23,7 +23,8 @@ def nightly(tmp_path):
     (root / 'scripts').mkdir(parents=True)
     for name in ('lib.sh', 'nightly.sh'):
         shutil.copy(ROOT / 'scripts' / name, root / 'scripts' / name)
-    for name, text in (('test.sh', SAYS), ('hosts.sh', SAYS), ('setup.sh', SETUP)):
+    for name, text in (('test.sh', SAYS), ('hosts.sh', SAYS), ('lerobot.sh', SAYS),
+                       ('setup.sh', SETUP)):
         (root / 'scripts' / name).write_text(text)
     (root / '.gitignore').write_text('.venv\ninstall\n')
 
@@ -57,19 +58,22 @@ def test_the_commands_are_shown_without_running_them(nightly, tmp_path):
     assert lines[1] == 'kilted: bash scripts/test.sh --torch-index https://x.org'
     assert lines[2] == 'mutations: .venv/bin/python test/mutations.py 10000'
     assert lines[4] == 'reliability: .venv/bin/python scripts/reliability.py --small'
+    assert lines[5] == (f'lerobot: bash scripts/lerobot.sh --folder {tmp_path}/night/lerobot '
+                        '--torch-index https://x.org')
     assert [x.partition(':')[0] for x in lines] == STEPS and not (tmp_path / 'night').exists()
 
 
 def test_each_step_runs_in_the_clone_of_its_distribution(nightly, tmp_path):
     done = nightly()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(' passed ') == 5
+    assert done.stdout.count(' passed ') == 6
     said = {x: (nightly.logs / f'{x}.txt').read_text().splitlines()[0] for x in STEPS}
     assert said == {
         'jazzy': 'jazzy jazzy: test.sh ', 'kilted': 'kilted kilted: test.sh ',
         'mutations': 'jazzy jazzy: python test/mutations.py 10000',
         'hosts': f'jazzy jazzy: hosts.sh --all --folder {tmp_path}/night/hosts',
-        'reliability': 'jazzy jazzy: python scripts/reliability.py --small'}
+        'reliability': 'jazzy jazzy: python scripts/reliability.py --small',
+        'lerobot': f'jazzy jazzy: lerobot.sh --folder {tmp_path}/night/lerobot'}
 
 
 def test_a_failure_is_summed_up_and_stops_no_other_step(nightly):
@@ -93,6 +97,24 @@ def test_another_night_tests_another_commit_in_the_same_folder(nightly, tmp_path
     assert nightly('jazzy').returncode == 0
     said = (nightly.logs / 'jazzy.txt').read_text().split()
     assert said[0] == 'newer' and '.venv' in said and 'left_over' not in said
+
+
+@pytest.mark.parametrize(('words', 'expected'), [
+    (['--videos'], "unknown argument '--videos': expected --folder DIR or --torch-index URL"),
+    ([], 'LeRobot needs Python 3.12 or newer: expected python3.12 on the PATH')])
+def test_lerobot_can_not_be_asked_without_its_python(tmp_path, words, expected):
+    # Programs of the shell, and an old Python.
+    (tmp_path / 'bin').mkdir()
+    for name in ('dirname', 'realpath'):
+        (tmp_path / 'bin' / name).symlink_to(shutil.which(name))
+    for name in ('python3', 'python3.12', 'python3.13'):
+        (tmp_path / 'bin' / name).write_text('#!/bin/sh\nexit 1\n')
+        (tmp_path / 'bin' / name).chmod(0o755)
+    done = subprocess.run(
+        [shutil.which('bash'), ROOT / 'scripts' / 'lerobot.sh', '--folder', tmp_path / 'le',
+         *words], capture_output=True, text=True, timeout=60,
+        env={'PATH': str(tmp_path / 'bin'), 'HOME': str(tmp_path)})
+    assert done.returncode == 1 and expected in done.stderr and not (tmp_path / 'le').exists()
 
 
 @pytest.mark.parametrize(('words', 'variables', 'expected'), [
