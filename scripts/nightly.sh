@@ -6,14 +6,16 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-steps=(jazzy kilted mutations hosts reliability lerobot)
+steps=(jazzy kilted mutations hosts reliability lerobot study video)
 declare -A about=(
   [jazzy]='the whole suite on ROS 2 Jazzy'
   [kilted]='the whole suite on ROS 2 Kilted'
   [mutations]='10,000 mutated recordings'
   [hosts]='the recipe for video libraries, each in its own environment'
   [reliability]='every part of scripts/reliability.py, small'
-  [lerobot]='exported data sets, loaded by LeRobot itself; needs Python 3.12')
+  [lerobot]='exported data sets, loaded by LeRobot itself; needs Python 3.12'
+  [study]='scripts/reproduce.sh --small: the study of variants'
+  [video]='scripts/reproduce.sh --video --small: that of clips and questions')
 # Of one step; a hang must not take the next night.
 limit=4h
 
@@ -56,6 +58,8 @@ command_of() {
     hosts) command=(bash scripts/hosts.sh --all --folder "$folder/hosts" "${torch[@]}") ;;
     reliability) command=(.venv/bin/python scripts/reliability.py --small) ;;
     lerobot) command=(bash scripts/lerobot.sh --folder "$folder/lerobot" "${torch[@]}") ;;
+    study) command=(bash scripts/reproduce.sh --small "${torch[@]}") ;;
+    video) command=(bash scripts/reproduce.sh --video --small "${torch[@]}") ;;
   esac
 }
 
@@ -65,6 +69,11 @@ run_step() {
   prepare "$ros"
   cd "$folder/$ros"
   export MOSS_ROS=$ros
+  # They would continue those of the night before, and so do nothing.
+  case $1 in
+    study) rm -rf runs/reproduce_small ;;
+    video) rm -rf runs/reproduce_small/video ;;
+  esac
   if [[ ${command[0]} == .venv/* ]]; then
     bash scripts/setup.sh test "${torch[@]}"
     set +u

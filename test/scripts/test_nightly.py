@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = ['jazzy', 'kilted', 'mutations', 'hosts', 'reliability', 'lerobot']
+STEPS = ['jazzy', 'kilted', 'mutations', 'hosts', 'reliability', 'lerobot', 'study', 'video']
 # Each stands in for a program, and says where it is, for which distribution and with what.
 SAYS = 'echo "$(basename "$PWD") $MOSS_ROS: $(basename "$0") $*"; echo the second line\n'
 SETUP = """mkdir -p .venv/bin install; : >install/setup.bash
@@ -24,9 +24,9 @@ def nightly(tmp_path):
     for name in ('lib.sh', 'nightly.sh'):
         shutil.copy(ROOT / 'scripts' / name, root / 'scripts' / name)
     for name, text in (('test.sh', SAYS), ('hosts.sh', SAYS), ('lerobot.sh', SAYS),
-                       ('setup.sh', SETUP)):
+                       ('reproduce.sh', SAYS), ('setup.sh', SETUP)):
         (root / 'scripts' / name).write_text(text)
-    (root / '.gitignore').write_text('.venv\ninstall\n')
+    (root / '.gitignore').write_text('.venv\ninstall\nruns\n')
 
     def git(*words):
         subprocess.run(['git', '-C', root, '-c', 'user.name=x', '-c', 'user.email=x@x', *words],
@@ -66,14 +66,16 @@ def test_the_commands_are_shown_without_running_them(nightly, tmp_path):
 def test_each_step_runs_in_the_clone_of_its_distribution(nightly, tmp_path):
     done = nightly()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(' passed ') == 6
+    assert done.stdout.count(' passed ') == 8
     said = {x: (nightly.logs / f'{x}.txt').read_text().splitlines()[0] for x in STEPS}
     assert said == {
         'jazzy': 'jazzy jazzy: test.sh ', 'kilted': 'kilted kilted: test.sh ',
         'mutations': 'jazzy jazzy: python test/mutations.py 10000',
         'hosts': f'jazzy jazzy: hosts.sh --all --folder {tmp_path}/night/hosts',
         'reliability': 'jazzy jazzy: python scripts/reliability.py --small',
-        'lerobot': f'jazzy jazzy: lerobot.sh --folder {tmp_path}/night/lerobot'}
+        'lerobot': f'jazzy jazzy: lerobot.sh --folder {tmp_path}/night/lerobot',
+        'study': 'jazzy jazzy: reproduce.sh --small',
+        'video': 'jazzy jazzy: reproduce.sh --video --small'}
 
 
 def test_a_failure_is_summed_up_and_stops_no_other_step(nightly):
@@ -97,6 +99,14 @@ def test_another_night_tests_another_commit_in_the_same_folder(nightly, tmp_path
     assert nightly('jazzy').returncode == 0
     said = (nightly.logs / 'jazzy.txt').read_text().split()
     assert said[0] == 'newer' and '.venv' in said and 'left_over' not in said
+
+
+def test_a_study_does_not_continue_that_of_the_night_before(nightly, tmp_path):
+    nightly.commit(reproduce='mkdir -p runs/reproduce_small/video\ncd runs/reproduce_small\n'
+                             '[ "$1" = --small ] || cd video\n[ ! -e done ] && touch done\n')
+    for _ in range(2):
+        assert nightly('study', 'video').returncode == 0
+        assert (tmp_path / 'night/jazzy/runs/reproduce_small/video/done').exists()
 
 
 @pytest.mark.parametrize(('words', 'expected'), [
