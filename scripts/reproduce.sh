@@ -223,7 +223,9 @@ if ((!small)); then
   all_sets=("${train_sets[@]}") train_sets=("$folder/train_sim")
   for seed in "${seeds[@]}"; do start_option sim_only "study/variants/$mixed.yaml" "$seed" --epochs 6; done
   train_sets=("${all_sets[@]}")
-  for option in frozen plain annealed motion_loss mask_loss more_monitoring; do start_option "$option" "study/options/$option.yaml" 0; done
+  for option in frozen plain annealed motion_loss mask_loss more_monitoring rates; do
+    start_option "$option" "study/options/$option.yaml" 0
+  done
   start_option twice_as_long "study/variants/$mixed.yaml" 0 --epochs 6
   start_option four_times_as_long "study/variants/$mixed.yaml" 0 --epochs 12
   compared+=("history=$folder/variants/${after}_seed_0")
