@@ -15,7 +15,7 @@ from moss_perception.data.schema import Sample
 from moss_perception.evaluation.intervals import mean_interval
 from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.scene_scores import chosen_success, score_scenes
-from moss_perception.models.manifest import graph_path, read_checkpoint
+from moss_perception.models.manifest import graph_path, read_checkpoint, verify
 from moss_perception.runtime.onnx_engine import OnnxEngine
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.simulation.attempt import Latencies
@@ -37,7 +37,7 @@ from timing import ratio, take_turns
 
 # Scenes that nothing else uses: first those on which the ranges of 8 bits are measured.
 CALIBRATION_SEED = 5_000_000
-SEEDS = {'sim': 5_100_000, 'shifted': 5_200_000}
+SEEDS = {'sim': 5_100_000, 'shifted': 5_200_000, 'held_out': 5_300_000}
 
 
 class Replaced(OnnxEngine):
@@ -69,11 +69,11 @@ class Feeds(CalibrationDataReader):
         return next(self._rest, None)
 
 
-def scenes(domain: str, count: int, seed: int) -> list[Sample]:
-    """Simulate scenes of the full cell."""
+def scenes(name: str, count: int, seed: int) -> list[Sample]:
+    """Simulate scenes of the full cell: of a domain, or of its families that are held out."""
+    source = Source('full', split=name) if name == 'held_out' else Source('full', name)
     with tempfile.TemporaryDirectory() as folder:
-        generate(folder, count, seed, os.cpu_count() or 1, Source('full', domain),
-                 latencies=Latencies())
+        generate(folder, count, seed, os.cpu_count() or 1, source, latencies=Latencies())
         return in_view(list(read_shards(folder)))
 
 
@@ -128,12 +128,13 @@ def figures(predictor: Predictor, sets: Mapping[str, list[Sample]],
 def main() -> None:
     """Measure."""
     arguments = parse_arguments(__doc__, ('--scenes', {
-        'type': int, 'default': 300, 'help': 'of each domain'}))
+        'type': int, 'default': 300, 'help': 'of each set'}))
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises to prepare the graph
     quick, threads = arguments.quick, arguments.threads
     count = 3 if quick else arguments.scenes
     report = Report('precision', arguments, [CALIBRATION_SEED, *SEEDS.values()])
     path = model_path(arguments.model)
+    report.content['model_sha256'] = verify(path)
     checkpoint = read_checkpoint(path)
     engine = Replaced.of(checkpoint, threads=threads)
     engine.measure()
@@ -143,7 +144,7 @@ def main() -> None:
     feeds, engine.kept = engine.kept[::8], None
     graph = graph_path(Path(path), engine.model.graphs[-1].name).read_bytes()
     graphs = {'32 bits': graph, **in_8_bits(graph, feeds)}
-    sets = {domain: scenes(domain, count, seed) for domain, seed in SEEDS.items()}
+    sets = {name: scenes(name, count, seed) for name, seed in SEEDS.items()}
     streams, rows, exact = {}, {}, {}
     for name, data in graphs.items():
         engine.replacement = session(data, threads)
@@ -157,7 +158,7 @@ def main() -> None:
         {'in 8 bits': name.replace('32 bits', 'nothing'), 'median ms': found.median_ms,
          'p95 ms': found.p95_ms, 'times as fast': ratio(whole, found)[0],
          'kB': len(graphs[name]) / 1000, **rows[name]} for name, found in times.items()],
-        f'ONNX Runtime, {count} fresh scenes of each domain; mean change: of a score, in '
+        f'ONNX Runtime, {count} fresh scenes of each set; mean change: of a score, in '
         'probability')
     report.finish()
 
