@@ -47,11 +47,13 @@ class _Fit:
     :ivar inside: number of rows within the recording.
     :ivar spread_ns: how much the times of rows vary against the decisions of their attempts
         (median), nanoseconds.
+    :ivar matching: indices of the rows within the recording, of an attempt if there are any.
     """
 
-    met: int = 0
-    inside: int = 0
-    spread_ns: float = math.inf
+    met: int
+    inside: int
+    spread_ns: float
+    matching: frozenset[int]
 
     def is_more(self, other: '_Fit') -> bool:
         """Tell whether more rows match than in another reading."""
@@ -80,6 +82,10 @@ def hint_of(places: Callable[[Reading], Places], reading: Reading, clock: Clock,
         if (fit := _fit(other, clock, decisions)).is_more(best):
             best, words = fit, (said, options)
     clear = _is_clear(now, best, len(rows), len(decisions))
+    few = min(len(rows), len(decisions))
+    if not clear and few > 1 and now.met >= _MOST * few:
+        # The clock is right, and the other rows have another reason.
+        return None
     if best is not now and (clear or best.inside > max(now.inside, len(rows) / 2)):
         said, options = words
         return Hint(f'{best.inside} of {len(rows)} rows would match with {said}: '
@@ -97,7 +103,10 @@ def _fit(rows: Places, clock: Clock, decisions: Sequence[int]) -> _Fit:
     return _Fit(
         len({index for *_, index in rows if index is not None}),
         sum(clock.first_ns <= last and first <= clock.last_ns for first, last, _ in rows),
-        float(np.median(np.abs(late_ns - np.median(late_ns)))) if len(late_ns) > 2 else math.inf)
+        float(np.median(np.abs(late_ns - np.median(late_ns)))) if len(late_ns) > 2 else math.inf,
+        frozenset(n for n, (first, last, index) in enumerate(rows)
+                  if clock.first_ns <= last and first <= clock.last_ns
+                  and (index is not None or not decisions)))
 
 
 def _is_clear(now: _Fit, other: _Fit, rows: int, attempts: int) -> bool:
@@ -109,7 +118,9 @@ def _is_clear(now: _Fit, other: _Fit, rows: int, attempts: int) -> bool:
     decisions, unless attempts follow one another in equal steps.
     """
     few = min(rows, attempts)
-    if other.inside < now.inside:
+    kept = len(now.matching & other.matching)
+    # Rows of another recording may fit here, too, in place of those that match.
+    if other.inside < now.inside or 2 * kept < len(now.matching):
         return False
     if few > 1 and other.met >= _MOST * few:
         # The share of rows that leave a long recording is small.

@@ -264,7 +264,8 @@ def _other_numbers(labels: Labels) -> str:
             label.row, f'attempt is {number}, but the {name} {label.row.times[name].text} is '
             f'{abs(late_s):.3f} s {"after" if late_s >= 0 else "before"} the decision of attempt '
             f'{label.found}, found {found.how}: expected number and time of one attempt; correct '
-            'the times, or leave the numbers out if they count something else'))
+            'the times, or leave the numbers out if they count something else'
+            + ''.join(f'; {x}' for x in found.doubts)))
     return ''
 
 

@@ -109,6 +109,17 @@ def test_without_known_attempts_the_rows_within_the_recording_tell(recordings, t
     assert another_clock(read(bag, path), 'bag') == ''
 
 
+def test_rows_of_the_next_recording_do_not_take_the_places_of_those_that_match(
+        recordings, table):
+    # A cell in equal steps, whose recordings follow one another; in the first of them one attempt
+    # of ten was not noted.
+    every = [*EVEN_S, *(x + 2 * HOUR_S for x in EVEN_S)]
+    rows = [x for n, x in enumerate(rows_of(every, 5)) if n >= 200 or n % 10]
+    labels = read(recordings(), table(rows))
+    assert len(within(labels)) == 180 and len(labels.outside) > 170
+    assert another_clock(labels, 'bag') == '' and labels.hint is None
+
+
 @pytest.mark.parametrize('name', ['all rows', 'every second attempt', 'two days', 'one typo'])
 def test_a_right_clock_is_not_refused(recordings, table, name):
     bag = recordings(UNEVEN_S)

@@ -98,3 +98,17 @@ def test_a_row_far_from_every_attempt_is_told_and_left_out(read):
     assert len(labels.outside) == 1
     assert any('line 3: no attempt of the recording is decided shortly before 1700000062.5' in x
                for x in findings(labels, within(labels), np.arange(0)))
+
+
+def test_numbers_of_attempts_that_are_hardly_found_say_what_would_find_them(
+        make_bag, factory, tmp_path):
+    # Candidates without a pause make one attempt of twelve.
+    path = tmp_path / 'table.csv'
+    path.write_text('Nr,Time,Result\n' + ''.join(
+        f'{n},{x + 0.5},1\n' for n, x in enumerate(DECISIONS_S, start=1)))
+    entries = lab.images(60.0, 0.5, 4) + [factory.candidates(lab.at(x / 2), lab.GRASPS)
+                                          for x in range(100)]
+    bag = make_bag(entries + lab.executed(DECISIONS_S, '/arm/goal'), 'continuous')
+    with Recording(bag) as recording, pytest.raises(
+            BagError, match='come without a pause of 1 s.*--executed-topic'):
+        read_labels(path, recording)
