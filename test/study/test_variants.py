@@ -50,7 +50,8 @@ def test_an_option_changes_the_training_of_the_best_variant_only(path):
     assert changed == {
         'frozen': {'frozen_stages'}, 'plain': {'photometric', 'geometric'},
         'annealed': {'annealing'}, 'motion_loss': {'motion_weight'},
-        'mask_loss': {'mask_weight'}, 'more_monitoring': {'monitor'}, 'rates': {'rates'}}[path.stem]
+        'mask_loss': {'mask_weight'}, 'more_monitoring': {'monitor'},
+        'rates': {'rates'}}[path.stem]
 
 
 def test_variants_are_trained_and_compared(data, tmp_path, capsys):
