@@ -13,6 +13,9 @@ _KINDS = ('all', 'accelerating', 'oscillating', 'stop_and_go')
 _PAIRS = {
     'orders': [(f'displacement_{more}{end}', f'displacement_{fewer}{end}')
                for end in ('_time', '') for more, fewer in (('12', '1'), ('123', '12'))],
+    'a second read-out': [(f'both_12{end}', f'{one}_12{end}')
+                          for end in ('_time', '') for one in ('displacement', 'moss')],
+    'MOSS on flow': [('moss_flow_time', 'flow_time'), ('moss_flow', 'flow')],
     'history': [('displacement_12_history_time', 'displacement_12_time'),
                 ('flow_history_time', 'flow_read_time')],
     'longer training': [('history_twice_as_long', 'history')],
