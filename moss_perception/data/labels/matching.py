@@ -1,5 +1,6 @@
 """The outcomes of a table for one recording: each row with its attempt."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -13,6 +14,9 @@ from moss_perception.data.labels.hints import Hint, hint_of, NEAR_NS
 from moss_perception.data.labels.table import read_table, Row, Table
 from moss_perception.data.labels.times import TableTimes
 from moss_perception.data.outcomes import Outcome
+
+# Nobody notes the first attempt of the next recording so soon, nanoseconds.
+_SOON_NS = 10**9
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Label:
         If not, the decision is the start.
     :ivar at_ns: the time by which a row without times of its own was placed, nanoseconds;
         ``None`` if it was placed by its number.
+    :ivar taken: number of the attempt found in the recording whose decision a row with times of
+        its own took; ``None`` if it took none.
     """
 
     row: Row
@@ -35,6 +41,7 @@ class Label:
     found: int | None = None
     decided: bool = True
     at_ns: int | None = None
+    taken: int | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -109,6 +116,8 @@ def read_labels(path: Path | str, recording: Recording | None = None,
     found = _found(table, recording, clock, search)
     labels = [_label(table, number, row, times, found)
               for number, row in enumerate(table.rows, start=1)]
+    if clock is not None:
+        labels = _without_others(labels, clock, times.step_ns)
     result = Labels(table, labels, [*table.notes, *times.notes], times.relative, clock, found)
     twice = _twice(table, labels)
     if clock is not None and (twice or not _all_match(result)):
@@ -184,10 +193,12 @@ def _label(table: Table, number: int, row: Row, times: TableTimes, found: Found 
         # When the gripper closes, the robot has decided long before.
         inside = [] if name == 'decision' or found is None or found.source == GRIPPER else (
             found.within(start_ns, end_ns))
-        if len(inside) == 1 and found is not None:
-            decision_ns = found.spans[inside[0]].decision_ns
+        taken = inside[0] if len(inside) == 1 else None
+        if taken is not None and found is not None:
+            decision_ns = found.spans[taken].decision_ns
         return Label(row, _outcome(table, row, number, start_ns, decision_ns, end_ns),
-                     decided=name == 'decision' or len(inside) == 1)
+                     decided=name == 'decision' or taken is not None,
+                     taken=None if taken is None else taken + 1)
     assert found is not None  # read_labels has searched
     name = time_name(row)
     at_ns = times.stamp_ns(row, name) if name else None
@@ -200,6 +211,42 @@ def _label(table: Table, number: int, row: Row, times: TableTimes, found: Found 
     # Not the attempt's number, which a row of another recording may have, too.
     return Label(row, _outcome(table, row, number, span.start_ns, span.decision_ns,
                                span.end_ns), index + 1, True, at_ns)
+
+
+def _without_others(labels: Sequence[Label], clock: Clock, step_ns: int) -> list[Label]:
+    """
+    Take rows before and after the recording from its attempts, since they may be of others.
+
+    Its last attempt may be noted after its end: by the only row there, if no other is of it.
+
+    :param step_ns: the resolution of the times, nanoseconds.
+    """
+    after = sum((x.outcome.start_ns if x.at_ns is None else x.at_ns) > clock.last_ns + _SOON_NS
+                for x in labels)
+    inside = {x.found for x in labels if _is_at(x, clock.first_ns, clock.last_ns)}
+    about = {x.found for x in labels if _is_at(x, clock.first_ns - step_ns + 1,
+                                               clock.last_ns + _SOON_NS)}
+
+    def is_other(label: Label) -> bool:
+        at_ns = label.at_ns
+        if not label.found or at_ns is None or clock.first_ns <= at_ns <= clock.last_ns:
+            return False
+        if at_ns <= clock.last_ns + _SOON_NS:
+            return at_ns <= clock.first_ns - step_ns or label.found in inside
+        return after > 1 or label.found in about
+    return [_outside(x) if is_other(x) else x for x in labels]
+
+
+def _is_at(label: Label, first_ns: int, last_ns: int) -> bool:
+    """Tell whether a row was placed by its number, or by a time within two stamps."""
+    return label.at_ns is None or first_ns <= label.at_ns <= last_ns
+
+
+def _outside(label: Label) -> Label:
+    """Return a row as one of no attempt, at its own time."""
+    assert label.at_ns is not None  # its number alone is of an attempt of this recording
+    return replace(label, found=None, decided=False, outcome=replace(
+        label.outcome, start_ns=label.at_ns, decision_ns=label.at_ns, end_ns=label.at_ns))
 
 
 def time_name(row: Row) -> str:
@@ -233,9 +280,12 @@ def _outcome(table: Table, row: Row, number: int, start_ns: int, decision_ns: in
 def _twice(table: Table, labels: Sequence[Label]) -> str:
     """Return which rows are of one attempt; empty if each has its own."""
     seen: dict[object, Row] = {}
+    placed = {x.found for x in labels}
     for label in labels:
         one = label.outcome
-        key = label.found or (one.start_ns, one.decision_ns, one.end_ns)
+        # Of two rows, the later one may begin just as the attempt of the other is decided.
+        taken = label.taken if one.start_ns < one.decision_ns or label.taken in placed else None
+        key = label.found or taken or (one.start_ns, one.decision_ns, one.end_ns)
         if (first := seen.setdefault(key, label.row)) is not label.row:
             what = f'attempt {label.found}' if label.found else (
                 f'the attempt from {in_words(one.start_ns)}')
@@ -251,12 +301,22 @@ def _other_numbers(labels: Labels) -> str:
     table, found, clock = labels.table, labels.found, labels.clock
     if found is None or clock is None:
         return ''
-    # Numbers of a table of several recordings go on from those of the recordings before.
+    # Numbers of a table of several recordings start again in each, or go on from those of the
+    # recordings before.
     before = max((x.row.attempt or 0 for x in labels.outside
                   if x.outcome.end_ns < clock.first_ns), default=0)
-    for label in labels.rows:
-        number = label.row.attempt
-        if label.at_ns is None or number is None or label.found in (None, number - before):
+    numbered = [(x, number, number - x.found) for x in labels.rows
+                if x.at_ns is not None and x.found and (number := x.row.attempt) is not None]
+    counts = Counter(more for *_, more in numbered)
+    usual = max(counts, key=lambda more: (counts[more], more in (0, before)), default=0)
+    # By one more or by less, numbers differ where the times are of the attempts beside; and a row
+    # alone tells nothing.
+    inside = len(labels.rows) - len(labels.outside)
+    if usual not in (0, before) and (
+            usual <= max(before, 1) or counts[usual] < max(2, inside / 2)):
+        usual = before
+    for label, number, more in numbered:
+        if more == usual or label.at_ns is None:
             continue
         name = time_name(label.row)
         late_s = (label.at_ns - label.outcome.decision_ns) / 1e9

@@ -18,7 +18,8 @@ def outcomes_of(recording: Recording, table: Path | str | None, *, image_topic: 
 
     :param table: file of the outcomes; ``None`` for the recorded ones.
     :param image_topic: topic of the images; empty if the recording has none.
-    :returns: those of a table have lead times where the gripper tells them.
+    :returns: those of a table have lead times where the gripper tells them. A row with one time,
+        at which the recording has no attempt, is left out.
     :raises BagError: if the outcomes can't be read, or the times of the table are clearly of
         another clock.
     """
@@ -28,6 +29,7 @@ def outcomes_of(recording: Recording, table: Path | str | None, *, image_topic: 
                     outcome_topic=outcome_topic)
     labels = read_labels(table, recording if image_topic else None, image_topic or None, search)
     refuse_another_clock(labels, str(recording.path))
-    outcomes = [x.outcome for x in labels.rows]
+    lost = {id(x) for x in labels.lost}
+    outcomes = [x.outcome for x in labels.rows if id(x) not in lost]
     return outcomes if labels.clock is None else with_lead_times(
         outcomes, recording, labels.clock, search)[0]

@@ -5,6 +5,7 @@ from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.labels.checks import findings, within
 from moss_perception.data.labels.matching import read_labels
+from moss_perception.data.labels.outcomes import outcomes_of
 import numpy as np
 import pytest
 
@@ -68,6 +69,46 @@ def test_a_number_and_a_time_of_different_attempts_are_refused(read, rows, said)
         read('Nr,Time,Result', rows)
 
 
+@pytest.mark.parametrize('rows', [
+    # A start before the decision at 12 s, and both times around it; twice both.
+    ['11.5,,1', '10,14,0'], ['10,14,0', '11.5,,1'], ['9,12.5,0', '11,14,1'],
+    ['12.0,,1', '12,14,0']])
+def test_an_attempt_has_one_row_whatever_times_it_has(read, rows):
+    with pytest.raises(BagError, match='line 3: .* has line 2 already: expected one row for each'):
+        read('start,end,success', rows)
+
+
+@pytest.mark.parametrize('first', [1, 3])
+def test_numbers_may_start_again_in_each_recording(read, first):
+    begin_s = lab.START_NS / 1e9
+    labels = read('nr,time,success', [
+        *(f'{n},{begin_s - 900 + n:.1f},1' for n in range(1, 8)),
+        *(f'{n},{begin_s + x + 1:.1f},0' for n, x in enumerate(DECISIONS_S, 1) if n >= first)])
+    assert [x.found for x in within(labels)] == list(range(first, 13))
+
+
+@pytest.mark.parametrize('more', [0, 7, 20])
+def test_a_number_that_does_not_go_with_the_others_is_named(read, more):
+    rows = [f'{n + more},{x + 1:.1f},0' for n, x in enumerate(DECISIONS_S, 1)]
+    assert len(read('nr,time,success', rows).rows) == 12
+    rows[0] = f'{3 + more},5.0,0'
+    with pytest.raises(BagError, match=f'line 2: attempt is {3 + more}, but the time 5.0 is'):
+        read('nr,time,success', rows)
+
+
+def test_rows_of_the_next_recording_are_not_of_the_last_attempt(read):
+    # The recording ends at 64.5 s; the next one begins at once.
+    begin_s = lab.START_NS / 1e9
+    times_s = [x + 1 for x in DECISIONS_S]
+    after = [f'{begin_s + 66.5 + 4 * n:.1f},1' for n in range(5)]
+
+    def found(late_s, rows):
+        return [x.found for x in read('time,success', [
+            f'{begin_s + x:.1f},0' for x in late_s] + rows).rows]
+    assert found(times_s, after)[-5:] == [None] * 5
+    assert found(times_s[:-1], after)[-5:] == [None] * 5
+
+
 def test_numbers_may_go_on_from_those_of_another_recording(read):
     begin_s = lab.START_NS / 1e9
     labels = read('nr,time,success', [
@@ -112,3 +153,34 @@ def test_numbers_of_attempts_that_are_hardly_found_say_what_would_find_them(
     with Recording(bag) as recording, pytest.raises(
             BagError, match='come without a pause of 1 s.*--executed-topic'):
         read_labels(path, recording)
+
+
+def test_a_row_that_is_left_out_is_no_outcome(make_bag, tmp_path):
+    path = tmp_path / 'table.csv'
+    path.write_text('time,success\n12.5,1\n40.5,0\n102.5,1\n')
+    entries = lab.images(120.0, 0.5, 4) + lab.signal(
+        'std_msgs/msg/Bool', '/gripper/command', lab.opened_and_closed(False, True, (10.0, 100.0)))
+    with Recording(make_bag(entries)) as recording:
+        kept = outcomes_of(recording, path, image_topic=lab.IMAGES)
+        assert [x.row.line for x in read_labels(path, recording).lost] == [3]
+    assert [(x.attempt, (x.decision_ns - lab.START_NS) / 1e9) for x in kept] == [
+        (1, 10.0), (3, 100.0)]
+
+
+LAST_S = (5.0, 12.0, 28.0)
+
+
+@pytest.mark.parametrize(('rows', 'found'), [
+    # The recording ends at 29.5 s. Its last attempt is noted later, and by no other row.
+    (['6', '13', '33'], [1, 2, 3]), (['6', '13', '29', '33'], [1, 2, 3, None]),
+    (['6', '13', '33', '37'], [1, 2, None, None]), (['6', '13', '30', '37'], [1, 2, 3, None]),
+    (['-3', '6', '13'], [None, 1, 2])])
+def test_rows_before_and_after_a_recording_are_of_others_unless_nothing_else_can_be_meant(
+        make_bag, tmp_path, rows, found):
+    path = tmp_path / 'table.csv'
+    path.write_text('time,success\n' + ''.join(
+        f'{lab.START_NS / 1e9 + float(x):.1f},1\n' for x in rows))
+    with Recording(make_bag(lab.images(side=4) + lab.executed(LAST_S))) as recording:
+        labels = read_labels(path, recording)
+    assert [x.found for x in labels.rows] == found
+    assert [x in labels.outside for x in labels.rows] == [x is None for x in found]
