@@ -123,7 +123,10 @@ def recordings_of(arguments: argparse.Namespace,
     for (domain, bag), table in zip(bags, tables, strict=True):
         own = topics_of_recording(named, domain, bag)
         table = own.pop(OUTCOMES, None) or table
-        camera = for_all | take_setup(own)
+        camera = for_all | (setup := take_setup(own))
+        # The recording's own topic takes precedence over the calibration of all.
+        if 'camera_info' in own and 'calibration' not in setup:
+            camera.pop('calibration', None)
         found.append(EvaluationInput(bag, domain, table or None, topics_of(arguments) | {
             f'{key}_topic': topic for key, topic in own.items()},
             CameraSetup.of(**camera) if camera else None))

@@ -1,10 +1,18 @@
 """The command `evaluate` on recordings: what it tells, asks, requires and refuses."""
 
+import argparse
 import io
 import json
 
+from calibrations import write_calibration
 from moss_perception.cli.evaluate_recordings import domain_of
 from moss_perception.cli.main import main as moss
+from moss_perception.cli.topic_options import (
+    add_camera_options,
+    add_topic_options,
+    add_topics_by_recording,
+    recordings_of,
+)
 from moss_perception.core.resources import share_directory
 import pytest
 
@@ -106,6 +114,22 @@ def test_outcomes_outside_of_the_recording_are_told_first_and_fall_short(
     report = json.loads((tmp_path / 'report' / 'report.json').read_text())
     assert report['checkpoints'][0]['domains']['unnamed']['shares']['scored_share'] == (
         pytest.approx(1 / 6))
+
+
+@pytest.mark.parametrize(('own', 'focal'), [
+    ('camera_info:=/cam/info', None), ('image:=/cam/image', 50.0),
+    ('camera_info:=/cam/info,calibration:={}', 70.0)])
+def test_the_topic_of_a_recordings_calibration_takes_precedence_over_the_file_of_all(
+        tmp_path, own, focal):
+    files = [write_calibration(tmp_path / f'{x:.0f}.yaml', focal=x) for x in (50.0, 70.0)]
+    parser = argparse.ArgumentParser()
+    for add in (add_topic_options, add_topics_by_recording, add_camera_options):
+        add(parser)
+    parser.set_defaults(outcomes=[])
+    one, = recordings_of(parser.parse_args([
+        '--calibration', str(files[0]), '--topics', f'real={own.format(files[1])}']),
+        [('real', str(tmp_path / 'bag'))])
+    assert (one.setup and one.setup.camera('').matrix[0, 0]) == focal
 
 
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
