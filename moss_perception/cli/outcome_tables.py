@@ -66,8 +66,9 @@ def examine_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]
     """
     from moss_perception.data.labels import checks
     tables = [table for _, table, _ in recordings]
-    matched: set[str] = set()
-    strange: dict[str, tuple[str, str]] = {}
+    # By the table, and the recording whose rows it names.
+    matched: set[tuple[str, str]] = set()
+    strange: dict[tuple[str, str], tuple[str, str]] = {}
     said: set[str] = set()
     findings: list[str] = []
     for path, table, topics in recordings:
@@ -89,13 +90,14 @@ def examine_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]
                 log.info('%s', line)
                 said.add(line)
         checks.refuse_another_clock(labels, path)
+        key = table, path if 'bag' in labels.table.columns else ''
         if why := checks.foreign(labels, path):
-            strange.setdefault(table, (why, '; '.join(filter(None, [
+            strange.setdefault(key, (why, '; '.join(filter(None, [
                 labels.hint.text if labels.hint else '', checks.remedy(labels, path)]))))
         else:
-            matched.add(table)
+            matched.add(key)
             findings += [f'{of}: {line}' for line in checks.of_attempts(labels)]
-    others = [pair for table, pair in strange.items() if table not in matched]
+    others = [pair for key, pair in strange.items() if key not in matched]
     return TableCheck([why for why, _ in others], [hint for _, hint in others if hint], findings)
 
 

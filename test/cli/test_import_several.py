@@ -1,7 +1,9 @@
 """``moss import`` of several recordings: whose attempt a row is, and what is counted."""
 
 import json
+import logging
 
+from moss_perception.cli.outcome_tables import examine_tables
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.scenes import load_scenes
 import pytest
@@ -56,6 +58,17 @@ def test_rows_with_the_name_of_their_recording_are_all_counted(imports, two, tmp
     assert [(x.name, float(x.labels[3])) for x in load_scenes(tmp_path / 'out')] == [
         ('monday, attempt 1', 1), ('monday, attempt 2', 1), ('monday, attempt 3', 0),
         ('tuesday, attempt 1', 0), ('tuesday, attempt 2', 1)]
+
+
+def test_rows_of_a_named_recording_are_strange_whatever_another_one_has(two, tmp_path):
+    path = tmp_path / 'both.csv'
+    write_table(path, f'bag,{HEAD}', [
+        f'{bag},{row}' for bag, later in zip(two, ((), (0, 1, 2)), strict=True)
+        for row in rows_of(tmp_path, bag, later)])
+    found = examine_tables([(str(tmp_path / x), str(path), {}) for x in two],
+                           logging.getLogger('test'))
+    line, = found.foreign
+    assert 'none of 3 rows is within' in line and 'tuesday' in line
 
 
 def test_rows_that_stamps_match_are_counted_once(imports, robot, tmp_path):
