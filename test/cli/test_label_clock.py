@@ -77,7 +77,8 @@ def test_what_may_be_wrong_with_the_attempts_of_rows_is_said_by_every_command(
     write('start,end,success', ['4,6,1', '11,13,0', '13.1,14,1'])
     moss([*words[command], '--outcomes', 'table.csv'])
     for line in ('2 rows have no decision: it is taken from the attempts found by the executed',
-                 '1 rows have no decision, and none was found within them (line 4): their start',
+                 '1 rows have no decision, and not exactly one was found within them (line 4): '
+                 'their start',
                  '2 attempts found by the executed grasps on /planner/executed_grasp have no row: '
                  '3, 4'):
         assert f'table.csv: {line}' in caplog.text

@@ -101,8 +101,10 @@ def lacking_rows(labels: Labels) -> list[int]:
     if labels.found is None:
         return []
     outside = {id(x) for x in labels.outside}
+    # The end of an attempt may be the decision of the next one.
     having = {n for x in labels.rows if id(x) not in outside
-              for n in labels.found.within(x.outcome.start_ns, x.outcome.end_ns)}
+              for n in ([x.found - 1] if x.found else labels.found.within(
+                  x.outcome.start_ns, x.outcome.end_ns))}
     return [n + 1 for n in range(len(labels.found.spans)) if n not in having]
 
 
@@ -134,7 +136,7 @@ def findings(labels: Labels, kept: Sequence[Label], stamps: np.ndarray) -> list[
 def of_attempts(labels: Labels) -> list[str]:
     """List what may be wrong with the attempts to which rows belong, a line each."""
     table, found = labels.table, labels.found
-    placed = found is not None and any(x.found for x in labels.rows)
+    placed = found is not None and any(x.found or x.taken for x in labels.rows)
     lost = [*(found.doubts if found is not None and placed else ()), *_first([
         f'{table.at} {x.row.line}: no attempt of the recording is decided shortly before '
         f'{in_words(x.outcome.start_ns)}, and the row is left out' for x in labels.lost])]
@@ -143,8 +145,8 @@ def of_attempts(labels: Labels) -> list[str]:
               if x.is_whole and not x.decided and id(x) not in outside]
     if starts:
         lost.append(
-            f'{len(starts)} rows have no decision, and none was found within them '
-            f'({table.at} {_names(starts)}): their start is taken for it, though the robot '
+            f'{len(starts)} rows have no decision, and not exactly one was found within '
+            f'them ({table.at} {_names(starts)}): their start is taken for it, though the robot '
             'decides later; expected a column decision, or a topic of executed grasps')
     if lacking := lacking_rows(labels):
         assert found is not None  # else none is lacking

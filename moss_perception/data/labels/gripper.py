@@ -45,10 +45,16 @@ def gripper_topics(recording: Recording) -> list[str]:
         if topic.type not in TYPES or not topic.count:
             continue
         if _NAMED.search(topic.name) or (topic.type == JOINTS and any(map(
-                _NAMED.search, next(_messages(recording, topic.name))[1].name))):
+                _NAMED.search, _joint_names(recording, topic.name)))):
             found.append(topic.name)
     # A command comes before what the fingers then do.
     return sorted(found, key=lambda x: recording.topics[x].type == JOINTS)
+
+
+def _joint_names(recording: Recording, name: str) -> list[str]:
+    """Return the names in the first message of a topic; none if no message can be read."""
+    first = next(_messages(recording, name), None)
+    return [] if first is None else list(first[1].name)
 
 
 def closings(recording: Recording, name: str, lag_ns: int, closed: str = '') -> ClosedSpans:

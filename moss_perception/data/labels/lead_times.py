@@ -43,8 +43,8 @@ def with_lead_times(outcomes: Sequence[Outcome], recording: Recording, clock: Cl
 
 
 def _closings(recording: Recording, clock: Clock, search: Search) -> ClosedSpans | None:
-    topics = [search.gripper_topic] if search.gripper_topic else gripper_topics(recording)
     try:
+        topics = [search.gripper_topic] if search.gripper_topic else gripper_topics(recording)
         return closings(recording, topics[0], clock.lag_ns, search.closed) if topics else None
     except BagError:
         # Nobody has asked for this topic, unless the attempts are found by it.

@@ -119,7 +119,7 @@ def read_labels(path: Path | str, recording: Recording | None = None,
     if clock is not None:
         labels = _without_others(labels, clock, times.step_ns)
     result = Labels(table, labels, [*table.notes, *times.notes], times.relative, clock, found)
-    twice = _twice(table, labels)
+    twice = _twice(table, labels, found, times.step_ns)
     if clock is not None and (twice or not _all_match(result)):
         result = replace(result, hint=_hint(result, clock, reading))
     if why := twice or _other_numbers(result):
@@ -277,7 +277,7 @@ def _outcome(table: Table, row: Row, number: int, start_ns: int, decision_ns: in
         raise table.error(row, str(error)) from error
 
 
-def _twice(table: Table, labels: Sequence[Label]) -> str:
+def _twice(table: Table, labels: Sequence[Label], found: Found | None, step_ns: int) -> str:
     """Return which rows are of one attempt; empty if each has its own."""
     seen: dict[object, Row] = {}
     placed = {x.found for x in labels}
@@ -289,11 +289,23 @@ def _twice(table: Table, labels: Sequence[Label]) -> str:
         if (first := seen.setdefault(key, label.row)) is not label.row:
             what = f'attempt {label.found}' if label.found else (
                 f'the attempt from {in_words(one.start_ns)}')
-            begun = ('; if the column has the times at which attempts begin, name it start'
-                     if label.found and time_name(label.row) == 'time' else '')
             return str(table.error(label.row, f'{what} has {table.at} {first.line} already: '
-                                   f'expected one row for each attempt{begun}'))
+                                   'expected one row for each attempt'
+                                   + _cause(label, found, step_ns)))
     return ''
+
+
+def _cause(label: Label, found: Found | None, step_ns: int) -> str:
+    """Say why a time may be placed at the attempt of another one; empty if nobody knows."""
+    if found is None or label.at_ns is None or not label.found:
+        return ''
+    if step_ns >= 10**9 and len(found.within(label.at_ns - step_ns, label.at_ns + step_ns)) > 1:
+        unit, finer = ('minute', 'seconds') if step_ns >= 60 * 10**9 else (
+            'second', 'parts of a second')
+        return (f'; the times are written to the {unit}, in which two attempts may lie: write '
+                f'{finer}')
+    return ('; if the column has the times at which attempts begin, name it start'
+            if time_name(label.row) == 'time' else '')
 
 
 def _other_numbers(labels: Labels) -> str:

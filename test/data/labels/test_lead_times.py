@@ -1,7 +1,9 @@
 """Where a recording has the executed grasps and a gripper, it tells the lead times."""
 
 import lab_bag as lab
+from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.labels import gripper as signals
 from moss_perception.data.labels.outcomes import outcomes_of
 import pytest
 
@@ -58,3 +60,13 @@ def test_what_may_be_another_signal_measures_nothing(measured, closed_s):
 def test_a_gripper_that_is_closed_at_the_decision_measures_nothing(measured):
     # Which value is closed is told the wrong way round.
     assert measured(gripper(topic='/gripper/open')) == [None] * 3
+
+
+@pytest.mark.parametrize('damaged', [True, False])
+def test_joints_that_cannot_be_read_measure_nothing(measured, monkeypatch, damaged):
+    def messages(recording, name):
+        if damaged:
+            raise BagError(f'{name} is damaged')
+        return iter(())
+    monkeypatch.setattr(signals, '_messages', messages)
+    assert measured(lab.joints('/joint_states', [(1.0, 0.0)])) == [None] * 3

@@ -3,7 +3,7 @@
 import lab_bag as lab
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.labels.checks import findings, within
+from moss_perception.data.labels.checks import findings, lacking_rows, of_attempts, within
 from moss_perception.data.labels.matching import read_labels
 from moss_perception.data.labels.outcomes import outcomes_of
 import numpy as np
@@ -124,12 +124,38 @@ def test_times_at_which_attempts_begin_are_told_from_those_after_them(read):
         read('time,success', ['2.5,1', '6.5,0', '10.5,1'])
 
 
+@pytest.mark.parametrize(('times', 'said'), [
+    (['2023-11-14 22:13'] * 2, 'the times are written to the minute, in which two attempts may '
+                               'lie: write seconds$'),
+    (['2023-11-14 22:13:25'] * 2, 'if the column has the times at which attempts begin')])
+def test_times_to_the_minute_are_no_starts(read, times, said):
+    with pytest.raises(BagError, match=f'line 3: attempt .* has line 2 already: .*; {said}'):
+        read('time,success', [f'{x},1' for x in times])
+
+
+def test_a_decision_at_the_end_of_an_attempt_lacks_a_row(make_bag, tmp_path):
+    path = tmp_path / 'table.csv'
+    path.write_text('time,success\n10.5,1\n')
+    with Recording(make_bag(lab.images(side=4) + lab.executed((10.0, 12.0, 14.0)))) as recording:
+        assert lacking_rows(read_labels(path, recording)) == [2, 3]
+
+
+def test_doubts_about_decisions_are_told_where_a_row_took_one(make_bag, factory, tmp_path):
+    path = tmp_path / 'table.csv'
+    path.write_text('start,end,success\n2,29,1\n')
+    entries = lab.images(side=4) + [factory.candidates(lab.at(x / 3), lab.GRASPS)
+                                    for x in range(75)]
+    with Recording(make_bag(entries)) as recording:
+        said = of_attempts(read_labels(path, recording))
+    assert 'come without a pause of 1 s' in said[0]
+
+
 def test_a_row_without_a_decision_takes_the_only_one_within_it(read):
     labels = read('start,end,success', ['2.1,5,1', '6.5,13,0', '13.5,15,1'])
     assert decided(labels) == [4.0, 6.5, 13.5]
     line, = [x for x in findings(labels, within(labels), np.arange(0)) if 'rows have' in x]
-    assert '2 rows have no decision, and none was found within them (line 3, 4): their start' in (
-        line)
+    assert ('2 rows have no decision, and not exactly one was found within them (line 3, 4): '
+            'their start') in line
     assert decided(read('start,decision,end,success', ['2.1,3,5,1'])) == [3.0]
 
 
