@@ -28,11 +28,11 @@ class EvaluationInput:
     A recording to evaluate.
 
     :ivar domain: its domain; empty to use that of the outcomes.
-    :ivar outcomes: CSV file of the outcomes; ``None`` to use those in the recording.
+    :ivar outcomes: table of the outcomes, CSV or XLSX; ``None`` to use those in the recording.
     :ivar topics: the chosen topics, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
-    :ivar setup: whether its images are rectified, and where the candidates' frame is; ``None`` if
-        nobody says so.
+    :ivar setup: whether its images are rectified, where the candidates' frame is, and perhaps the
+        calibration; ``None`` if nobody says so.
     """
 
     path: str
