@@ -96,19 +96,6 @@ def test_a_number_that_does_not_go_with_the_others_is_named(read, more):
         read('nr,time,success', rows)
 
 
-def test_rows_of_the_next_recording_are_not_of_the_last_attempt(read):
-    # The recording ends at 64.5 s; the next one begins at once.
-    begin_s = lab.START_NS / 1e9
-    times_s = [x + 1 for x in DECISIONS_S]
-    after = [f'{begin_s + 66.5 + 4 * n:.1f},1' for n in range(5)]
-
-    def found(late_s, rows):
-        return [x.found for x in read('time,success', [
-            f'{begin_s + x:.1f},0' for x in late_s] + rows).rows]
-    assert found(times_s, after)[-5:] == [None] * 5
-    assert found(times_s[:-1], after)[-5:] == [None] * 5
-
-
 def test_numbers_may_go_on_from_those_of_another_recording(read):
     begin_s = lab.START_NS / 1e9
     labels = read('nr,time,success', [
