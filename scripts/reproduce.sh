@@ -105,7 +105,7 @@ compare_on_video() {
     clips=$folder/made_up
     python -m study.video.made_up --out "$clips" --clips 60
   fi
-  make_scenes train_sim "${counts[0]}" 0 sim
+  make_scenes train_sim "${counts[0]}" 0 sim --latency-draws 1 --candidates 14
   make_scenes sim "${counts[1]}" 1000000 sim
   make_scenes held_out "${counts[1]}" 1200000 sim --split held_out
   # Each process trains one variant, with a log; all keep their answers in the same folder. Seed 0 of all variants comes first.

@@ -7,8 +7,8 @@ from moss_perception.core.tables import markdown
 from study.goals import difference
 from study.texts import in_points
 
-# Kinds of motion of the tables: all, and those whose future depends on more than a velocity.
-_KINDS = ('all', 'accelerating', 'oscillating', 'stop_and_go')
+# Kinds of motion of the tables: all, and those of belts that run.
+_KINDS = ('all', 'constant', 'accelerating', 'braking', 'oscillating', 'stop_and_go')
 # By what is added, the variants with and without it. Time inputs are told by the variants' names.
 _PAIRS = {
     'orders': [(f'displacement_{more}{end}', f'displacement_{fewer}{end}')

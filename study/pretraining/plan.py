@@ -8,7 +8,7 @@ from typing import Any
 from moss_perception.data.scenes import load_scenes
 from moss_perception.training.settings import Settings
 
-from study.kept import file_digest, folder_digest
+from study.kept import digest_of, file_digest, folder_digest
 from study.video.fitting import Budget
 from study.video.pace import seconds
 
@@ -75,12 +75,15 @@ class Plan:
     @property
     def conditions(self) -> dict[str, Any]:
         """Return what all that the study keeps depends on."""
-        return {'variant': self.settings.name, 'initial': file_digest(self.initial),
+        ordinary = self.settings_of(ORDINARY, 0)
+        parts = [self.settings.config().to_dict(), ordinary.recipe()]
+        return {'variant': self.settings.name, 'epochs': ordinary.recipe().epochs,
+                'settings': digest_of([repr(parts).encode()]),
+                'initial': file_digest(self.initial),
                 'clips': folder_digest(self.clips), 'table': file_digest(self.table),
                 'scenes': [folder_digest(folder) for folder in self.scenes],
                 'limit': self.sizes.limit, 'clips seen': self.sizes.clips,
-                'learning rate': self.sizes.learning_rate,
-                'epochs': self.settings_of(ORDINARY, 0).recipe().epochs}
+                'learning rate': self.sizes.learning_rate}
 
     @property
     def pretrained(self) -> Path:

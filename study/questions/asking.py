@@ -160,9 +160,9 @@ def about_time(n: int, places: tuple[int, ...], end: int) -> Iterator[Item]:
     yield Item('arrow', 'backwards', ((n, places[::-1]),))
     step = places[1] - places[0]
     double = tuple(range(end - 1 - (LENGTH - 1) * step * _DOUBLE, end, step * _DOUBLE))
-    # More end at normal speed, so that the end alone does not tell.
-    yield Item('speed', 'normal', ((n, places),))
+    # Both speeds or none, so that the end alone does not tell.
     if double[0] >= 0:
+        yield Item('speed', 'normal', ((n, places),))
         yield Item('speed', 'double', ((n, double),))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from moss_perception.core.tables import markdown
 
 from study.texts import in_points
-from study.video.models import BACKBONE
+from study.video.models import BACKBONE, FINE_BACKBONE
 
 GOAL_VARIANT = 'displacement_12'
 """The variant with MOSS that the goals are about, whichever turns out best."""
@@ -45,6 +45,8 @@ class Goal:
 
 
 OVER_BACKBONE, NOT_BELOW_FLOW = Goal(BACKBONE, 5.0), Goal('flow', 0.0)
+# Maps as fine as those of displacements: what is gained over these is not gained by resolution.
+OVER_FINE_BACKBONE = Goal(FINE_BACKBONE, 5.0)
 
 
 def goals_table(checked: Iterable[tuple[str, Goal, Mapping[str, Any] | None]]) -> str:

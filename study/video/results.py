@@ -7,7 +7,13 @@ from moss_perception.core.tables import markdown
 from moss_perception.evaluation.intervals import mean_interval, paired_test
 import numpy as np
 
-from study.video.goals import GOAL_VARIANT, goals_table, NOT_BELOW_FLOW, OVER_BACKBONE
+from study.video.goals import (
+    GOAL_VARIANT,
+    goals_table,
+    NOT_BELOW_FLOW,
+    OVER_BACKBONE,
+    OVER_FINE_BACKBONE,
+)
 from study.video.models import (
     BACKBONE,
     displaces,
@@ -96,7 +102,8 @@ def tables(result: Mapping[str, Any]) -> dict[str, str]:
     gains = {task: gains_of(one) for task, one in tasks.items()}
     found = {'goals': goals_table(
         (task, goal, gains[task].get((GOAL_VARIANT, goal.theirs)))
-        for task in tasks if task in CLAIMED for goal in (OVER_BACKBONE, NOT_BELOW_FLOW))}
+        for task in tasks if task in CLAIMED
+        for goal in (OVER_BACKBONE, OVER_FINE_BACKBONE, NOT_BELOW_FLOW))}
     for task, one in tasks.items():
         found[task] = (
             f'{task}: {one["questions"]} questions about clips of {one["groups"]} groups; '

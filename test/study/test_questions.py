@@ -166,6 +166,11 @@ def test_what_is_shown_is_what_the_question_is_about(known):
     double = next(item for item in items if (item.kind, item.answer) == ('speed', 'double'))
     assert (np.diff(double.images(known.scenes, 64)[:, 32, 32, 0].astype(int)) >= 11).all()
     assert max(double.parts[0][1]) >= BEFORE + AFTER - 1
+    # Where a clip ends tells nothing about its speed.
+    ends = {answer: sorted((item.parts[0][0], item.parts[0][1][-1]) for item in items
+                           if (item.kind, item.answer) == ('speed', answer))
+            for answer in ('normal', 'double')}
+    assert ends['normal'] == ends['double'] != []
     pair = next(item for item in items if item.kind == 'faster')
     (first, _), (second, _) = pair.parts
     assert known.scenes[first].group == known.scenes[second].group and first != second

@@ -79,7 +79,8 @@ def test_what_is_kept_is_collected_without_training(data, tmp_path, monkeypatch,
     assert pairs[TEXT_ONLY, 'pooling'] == 2
     written = tables(result)
     assert [line.split('|')[1].strip() for line in written['goals'].splitlines()[2:]] == [
-        f'{name}: displacement_12 above pooling' for name in ('test', 'held_out')]
+        f'{name}: displacement_12 above {other}' for name in ('test', 'held_out')
+        for other in ('pooling', 'pooling_fine')]
     assert '| held_out, velocity ' in written['orders']
     accuracies, gains = written['kinds'].split('\n\n')[1:4:2]
     for line in accuracies.splitlines()[2:] + gains.splitlines()[2:]:

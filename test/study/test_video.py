@@ -248,9 +248,10 @@ def test_the_goals_are_about_the_variant_that_was_named_before():
     found = summarise(runs, labels, groups, ('no', 'yes', 'neither'))
     written = tables({'tasks': {'arrow': found, 'order': found}})
     lines = written['goals'].splitlines()[2:]
-    assert len(lines) == 2 and all(GOAL_VARIANT in line for line in lines)
+    assert len(lines) == 3 and all(GOAL_VARIANT in line for line in lines)
     assert [[cell.strip() for cell in line.split('|')][4:7] for line in lines] == [
-        ['at least 5', 'yes', 'yes'], ['at least 0', 'no', 'no']]
+        ['at least 5', 'yes', 'yes'], ['at least 5', '', ''], ['at least 0', 'no', 'no']]
+    assert f'above {FINE_BACKBONE} ' in lines[1] and 'not run' in lines[1]
     # Each pair has the seeds of both, by number, and each variant all of its own.
     pairs = {(one['ours'], one['theirs']): one for one in found['pairs']}
     assert pairs[GOAL_VARIANT, BACKBONE]['seeds'] == 2
