@@ -92,6 +92,7 @@ def test_pages_name_modules_that_exist():
     ('../../docs/moss.md', 'motion_error', lambda result: {'methods': motion_error.table(result)}),
     ('results.md', 'early_scores', lambda result: {'kinds': early_scores.table(result)}),
     ('results.md', 'rates', lambda result: {'success': rates.table(result)}),
+    ('training.md', 'monitoring', lambda result: tables(result, 'mixed')),
     ('training.md', 'training', lambda result: tables(result, 'mixed'))])
 def test_the_tables_of_the_results_are_those_of_the_stored_ones(page, name, table_of):
     text = (STUDY / 'docs' / page).read_text(encoding='utf-8')
