@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.labels.attempts import Search
     from moss_perception.data.labels.clock import Reading
-    from moss_perception.data.labels.matching import Labels
+    from moss_perception.data.labels.label import Labels
     from moss_perception.data.outcomes import Outcome
     from moss_perception.evaluation.attempts import Attempt
     from moss_perception.evaluation.contact_sheet import Images, Tile
@@ -234,7 +234,7 @@ def _checked(arguments: argparse.Namespace, labels: 'Labels', bag: LookedAt,
     """
     from moss_perception.data.labels import checks
     kept = checks.within(labels)
-    taken = sum(x.is_whole and x.decided and 'decision' not in x.row.times for x in kept)
+    taken = sum(x.taken is not None for x in kept)
     for line in checks.findings(labels, kept, bag.images.stamps_ns):
         log.warning('%s', line)
     outcomes = [x.outcome for x in kept]

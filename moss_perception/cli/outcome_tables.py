@@ -10,7 +10,7 @@ from moss_perception.core.errors import BagError
 from moss_perception.data.remote import is_address
 
 if TYPE_CHECKING:
-    from moss_perception.data.labels.matching import Labels
+    from moss_perception.data.labels.label import Labels
 
 
 def shared_tables(tables: Sequence[str | None]) -> set[str]:

@@ -2,13 +2,13 @@
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from label_tables import read_attempts
 from moss_perception.core.errors import BagError, ConfigError, FrameError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import letterbox, project, unproject
 from moss_perception.core.scores import ScoreReason
 from moss_perception.core.stamps import StampCheck
 from moss_perception.core.transforms import parse_transform
-from moss_perception.data.labels.matching import read_attempts
 from moss_perception.data.outcomes import ns_to_seconds, seconds_to_ns
 from moss_perception.runtime.sampling import Sampler
 import numpy as np

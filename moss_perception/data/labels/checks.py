@@ -5,7 +5,7 @@ import shlex
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.labels.clock import in_words
-from moss_perception.data.labels.matching import Label, Labels, time_name
+from moss_perception.data.labels.label import Label, Labels, time_name
 import numpy as np
 
 FEWEST = 20
@@ -84,8 +84,7 @@ def within(labels: Labels) -> list[Label]:
 
     :raises BagError: if two of them have the same number.
     """
-    others = {id(x) for x in (*labels.outside, *labels.lost)}
-    kept = [x for x in labels.rows if id(x) not in others]
+    kept = [x for x in labels.rows if not (labels.is_outside(x) or labels.is_lost(x))]
     lines: dict[int, int] = {}
     for label in kept:
         number, line = label.outcome.attempt, label.row.line
@@ -100,9 +99,8 @@ def lacking_rows(labels: Labels) -> list[int]:
     """List the numbers of the attempts found in the recording that no row is of."""
     if labels.found is None:
         return []
-    outside = {id(x) for x in labels.outside}
     # The end of an attempt may be the decision of the next one.
-    having = {n for x in labels.rows if id(x) not in outside
+    having = {n for x in labels.rows if not labels.is_outside(x)
               for n in ([x.found - 1] if x.found else labels.found.within(
                   x.outcome.start_ns, x.outcome.end_ns))}
     return [n + 1 for n in range(len(labels.found.spans)) if n not in having]
@@ -140,9 +138,8 @@ def of_attempts(labels: Labels) -> list[str]:
     lost = [*(found.doubts if found is not None and placed else ()), *_first([
         f'{table.at} {x.row.line}: no attempt of the recording is decided shortly before '
         f'{in_words(x.outcome.start_ns)}, and the row is left out' for x in labels.lost])]
-    outside = {id(x) for x in labels.outside}
     starts = [str(x.row.line) for x in labels.rows
-              if x.is_whole and not x.decided and id(x) not in outside]
+              if x.is_whole and not x.decided and not labels.is_outside(x)]
     if starts:
         lost.append(
             f'{len(starts)} rows have no decision, and not exactly one was found within '
@@ -160,8 +157,7 @@ def readings(labels: Labels) -> list[str]:
     found, said = labels.found, []
     if found is None:
         return []
-    if taken := sum(x.is_whole and x.decided and 'decision' not in x.row.times
-                    for x in labels.rows):
+    if taken := sum(x.taken is not None for x in labels.rows):
         said.append(f'{taken} rows have no decision: it is taken from the attempts found '
                     f'{found.how}')
     for name, which in (('time', 'last decision before it'), ('end', 'last decision before it'),

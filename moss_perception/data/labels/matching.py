@@ -1,93 +1,23 @@
 """The outcomes of a table for one recording: each row with its attempt."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording, recording_name
 from moss_perception.data.labels.attempts import find_attempts, Found, GRIPPER, Search
-from moss_perception.data.labels.clock import Clock, clock_of, in_words, Reading
+from moss_perception.data.labels.clock import Clock, clock_of, Reading
+from moss_perception.data.labels.conflicts import other_numbers, twice
 from moss_perception.data.labels.hints import Hint, hint_of, NEAR_NS
+from moss_perception.data.labels.label import is_whole, Label, Labels, time_name
 from moss_perception.data.labels.table import read_table, Row, Table
 from moss_perception.data.labels.times import TableTimes
 from moss_perception.data.outcomes import Outcome
 
 # Nobody notes the first attempt of the next recording so soon, nanoseconds.
 _SOON_NS = 10**9
-
-
-@dataclass(frozen=True)
-class Label:
-    """
-    A row of a table as an outcome.
-
-    :ivar row: the row.
-    :ivar outcome: its outcome.
-    :ivar found: number of the attempt found in the recording to which the row belongs; ``None``
-        if the row has times of its own, or there is no such attempt.
-    :ivar decided: whether its decision is known: by the row, or by an attempt of the recording.
-        If not, the decision is the start.
-    :ivar at_ns: the time by which a row without times of its own was placed, nanoseconds;
-        ``None`` if it was placed by its number.
-    :ivar taken: number of the attempt found in the recording whose decision a row with times of
-        its own took; ``None`` if it took none.
-    """
-
-    row: Row
-    outcome: Outcome
-    found: int | None = None
-    decided: bool = True
-    at_ns: int | None = None
-    taken: int | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the row says itself when its attempt started and ended."""
-        return is_whole(self.row)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """
-    A table read for a recording.
-
-    :ivar rows: in the order of the table.
-    :ivar notes: how the table was read, where that may surprise.
-    :ivar relative: whether the times are from the start of the recording.
-    :ivar clock: the recording's clock; ``None`` without a recording.
-    :ivar found: the attempts of the recording; ``None`` if there are none.
-    :ivar hint: another reading of the times that matches more rows; ``None`` if there is none.
-    """
-
-    table: Table
-    rows: Sequence[Label]
-    notes: Sequence[str] = ()
-    relative: bool = False
-    clock: Clock | None = None
-    found: Found | None = field(default=None, compare=False)
-    hint: Hint | None = field(default=None, compare=False)
-
-    @property
-    def outside(self) -> list[Label]:
-        """Return the rows that are outside of the recording."""
-        return [] if self.clock is None else [
-            x for x in self.rows if x.outcome.end_ns < self.clock.first_ns
-            or x.outcome.start_ns > self.clock.last_ns]
-
-    @property
-    def lost(self) -> list[Label]:
-        """Return the rows with one time within the recording, but at no attempt of it."""
-        outside = {id(x) for x in self.outside}
-        return [x for x in self.rows if not x.is_whole and x.found is None
-                and id(x) not in outside]
-
-
-def is_whole(row: Row) -> bool:
-    """Tell whether a row says when its attempt started and ended."""
-    return 'start' in row.times and 'end' in row.times
 
 
 def read_labels(path: Path | str, recording: Recording | None = None,
@@ -119,23 +49,12 @@ def read_labels(path: Path | str, recording: Recording | None = None,
     if clock is not None:
         labels = _without_others(labels, clock, times.step_ns)
     result = Labels(table, labels, [*table.notes, *times.notes], times.relative, clock, found)
-    twice = _twice(table, labels, found, times.step_ns)
-    if clock is not None and (twice or not _all_match(result)):
+    repeated = twice(table, labels, found, times.step_ns)
+    if clock is not None and (repeated or not _all_match(result)):
         result = replace(result, hint=_hint(result, clock, reading))
-    if why := twice or _other_numbers(result):
+    if why := repeated or other_numbers(result):
         raise BagError(f'{why}; {result.hint.text}' if result.hint else why)
     return result
-
-
-def read_attempts(path: Path | str, recording: Recording | None = None,
-                  image_topic: str | None = None, search: Search | None = None) -> list[Outcome]:
-    """
-    Read the outcomes of a table; the parameters are those of :func:`read_labels`.
-
-    :returns: outcomes in the order of the table.
-    :raises BagError: if the table can't be read, or a row has no attempt.
-    """
-    return [x.outcome for x in read_labels(path, recording, image_topic, search).rows]
 
 
 def _of_recording(table: Table, recording: Recording | None) -> Table:
@@ -249,11 +168,6 @@ def _outside(label: Label) -> Label:
         label.outcome, start_ns=label.at_ns, decision_ns=label.at_ns, end_ns=label.at_ns))
 
 
-def time_name(row: Row) -> str:
-    """Return the column of the time that places a row; empty if it has none."""
-    return next((x for x in ('decision', 'time', 'start', 'end') if x in row.times), '')
-
-
 def _numbered(table: Table, row: Row, found: Found) -> int:
     """Return the index of the attempt that a row without a time names."""
     if row.attempt is None:
@@ -275,70 +189,6 @@ def _outcome(table: Table, row: Row, number: int, start_ns: int, decision_ns: in
             lead_time_s=row.lead_time_s)
     except ValueError as error:
         raise table.error(row, str(error)) from error
-
-
-def _twice(table: Table, labels: Sequence[Label], found: Found | None, step_ns: int) -> str:
-    """Return which rows are of one attempt; empty if each has its own."""
-    seen: dict[object, Row] = {}
-    placed = {x.found for x in labels}
-    for label in labels:
-        one = label.outcome
-        # Of two rows, the later one may begin just as the attempt of the other is decided.
-        taken = label.taken if one.start_ns < one.decision_ns or label.taken in placed else None
-        key = label.found or taken or (one.start_ns, one.decision_ns, one.end_ns)
-        if (first := seen.setdefault(key, label.row)) is not label.row:
-            what = f'attempt {label.found}' if label.found else (
-                f'the attempt from {in_words(one.start_ns)}')
-            return str(table.error(label.row, f'{what} has {table.at} {first.line} already: '
-                                   'expected one row for each attempt'
-                                   + _cause(label, found, step_ns)))
-    return ''
-
-
-def _cause(label: Label, found: Found | None, step_ns: int) -> str:
-    """Say why a time may be placed at the attempt of another one; empty if nobody knows."""
-    if found is None or label.at_ns is None or not label.found:
-        return ''
-    if step_ns >= 10**9 and len(found.within(label.at_ns - step_ns, label.at_ns + step_ns)) > 1:
-        unit, finer = ('minute', 'seconds') if step_ns >= 60 * 10**9 else (
-            'second', 'parts of a second')
-        return (f'; the times are written to the {unit}, in which two attempts may lie: write '
-                f'{finer}')
-    return ('; if the column has the times at which attempts begin, name it start'
-            if time_name(label.row) == 'time' else '')
-
-
-def _other_numbers(labels: Labels) -> str:
-    """Return which row has the number of one attempt and the time of another; empty if none."""
-    table, found, clock = labels.table, labels.found, labels.clock
-    if found is None or clock is None:
-        return ''
-    # Numbers of a table of several recordings start again in each, or go on from those of the
-    # recordings before.
-    before = max((x.row.attempt or 0 for x in labels.outside
-                  if x.outcome.end_ns < clock.first_ns), default=0)
-    numbered = [(x, number, number - x.found) for x in labels.rows
-                if x.at_ns is not None and x.found and (number := x.row.attempt) is not None]
-    counts = Counter(more for *_, more in numbered)
-    usual = max(counts, key=lambda more: (counts[more], more in (0, before)), default=0)
-    # By one more or by less, numbers differ where the times are of the attempts beside; and a row
-    # alone tells nothing.
-    inside = len(labels.rows) - len(labels.outside)
-    if usual not in (0, before) and (
-            usual <= max(before, 1) or counts[usual] < max(2, inside / 2)):
-        usual = before
-    for label, number, more in numbered:
-        if more == usual or label.at_ns is None:
-            continue
-        name = time_name(label.row)
-        late_s = (label.at_ns - label.outcome.decision_ns) / 1e9
-        return str(table.error(
-            label.row, f'attempt is {number}, but the {name} {label.row.times[name].text} is '
-            f'{abs(late_s):.3f} s {"after" if late_s >= 0 else "before"} the decision of attempt '
-            f'{label.found}, found {found.how}: expected number and time of one attempt; correct '
-            'the times, or leave the numbers out if they count something else'
-            + ''.join(f'; {x}' for x in found.doubts)))
-    return ''
 
 
 def _all_match(labels: Labels) -> bool:

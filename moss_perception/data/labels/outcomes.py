@@ -29,7 +29,6 @@ def outcomes_of(recording: Recording, table: Path | str | None, *, image_topic: 
                     outcome_topic=outcome_topic)
     labels = read_labels(table, recording if image_topic else None, image_topic or None, search)
     refuse_another_clock(labels, str(recording.path))
-    lost = {id(x) for x in labels.lost}
-    outcomes = [x.outcome for x in labels.rows if id(x) not in lost]
+    outcomes = [x.outcome for x in labels.rows if not labels.is_lost(x)]
     return outcomes if labels.clock is None else with_lead_times(
         outcomes, recording, labels.clock, search)[0]

@@ -1,7 +1,7 @@
 """Tables of outcomes in the shapes in which people write them, and their mistakes."""
 
+from label_tables import read_attempts
 from moss_perception.core.errors import BagError
-from moss_perception.data.labels.matching import read_attempts
 from moss_perception.data.labels.writing import table_of
 from moss_perception.data.outcomes import Outcome
 import pytest
