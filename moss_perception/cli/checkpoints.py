@@ -4,7 +4,6 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import add_checkpoint, print_json
 from moss_perception.cli.outcome_tables import check_tables
@@ -20,12 +19,6 @@ from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header, training_seeds, verify
 from moss_perception.runtime.lead_times import check_lead_time
 from tqdm import tqdm
-
-if TYPE_CHECKING:
-    from moss_perception.evaluation.batch import EvaluationInput
-    from moss_perception.evaluation.records import BagRecord
-    from moss_perception.models.layers.reading import GraspReader
-    from moss_perception.models.readout import Evidence
 
 NOT_WRITTEN = 3
 
@@ -68,6 +61,7 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
 def adapt(arguments: argparse.Namespace) -> int:
     """Cross-validate, refit to all attempts and write the new checkpoint."""
     from moss_perception.evaluation.comparison import compare_adaptation
+    from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import network_of
     from moss_perception.models.manifest import read_checkpoint
     from moss_perception.models.readout import Readout, with_head
@@ -87,7 +81,7 @@ def adapt(arguments: argparse.Namespace) -> int:
     recordings = recordings_of(arguments, [domain_of(text) for text in arguments.bag])
     for why in check_tables([(x.path, x.outcomes, x.topics) for x in recordings], log):
         log.warning('%s', why)
-    evidence, records = _collect(network, recordings, arguments)
+    evidence, records = collect(network, recordings, arguments.threads, arguments.lead_time)
     _log_unused_attempts(records, len(evidence), log)
     if network.config.time_inputs and arguments.lead_time is None and evidence.without_lead_time:
         log.warning('%s', without_lead_time(
@@ -112,21 +106,6 @@ def adapt(arguments: argparse.Namespace) -> int:
     digest = write_derived(out, made, notes, read_distribution(checkpoint), arguments.graphs)
     log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
     return 0
-
-
-def _collect(network: 'GraspReader', recordings: 'list[EvaluationInput]',
-             arguments: argparse.Namespace) -> 'tuple[Evidence, list[BagRecord]]':
-    """Replay the recordings, each with its own topics, outcomes and camera."""
-    from moss_perception.evaluation.evidence import collect
-    from moss_perception.models.readout import Evidence
-    import torch
-    found = [collect(network, [one.path], arguments.threads, arguments.lead_time,
-                     domain=one.domain, attempts_csv=one.outcomes, setup=one.setup, **one.topics)
-             for one in recordings]
-    evidence, records = zip(*found, strict=True)
-    return Evidence(torch.cat([x.hidden for x in evidence]),
-                    torch.cat([x.outcomes for x in evidence]),
-                    sum(x.without_lead_time for x in evidence)), sum(records, [])
 
 
 def _in_words(found: dict) -> str:

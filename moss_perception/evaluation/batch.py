@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import functools
 import math
 from pathlib import Path
@@ -36,9 +36,9 @@ class EvaluationInput:
     """
 
     path: str
-    domain: str
-    outcomes: str | None
-    topics: Mapping[str, str]
+    domain: str = ''
+    outcomes: str | None = None
+    topics: Mapping[str, str] = field(default_factory=dict)
     setup: CameraSetup | None = None
 
 

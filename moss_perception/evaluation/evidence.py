@@ -1,10 +1,11 @@
 """The last layer's inputs for recorded attempts, from the same predictor as in the node."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 from moss_perception.core.scores import Prediction
 from moss_perception.evaluation.attempts import Attempt
+from moss_perception.evaluation.batch import EvaluationInput
 from moss_perception.evaluation.matching import DEFAULT
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.replay import replay
@@ -65,27 +66,28 @@ class Recorder:
         self._hook.remove()
 
 
-def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
-            lead_time_s: float | None = None, **options) -> tuple[Evidence, list[BagRecord]]:
+def collect(network: GraspReader, recordings: Iterable[EvaluationInput], threads: int = 0,
+            lead_time_s: float | None = None) -> tuple[Evidence, list[BagRecord]]:
     """
     Replay recordings, and keep the last layer's inputs for each attempt at its decision.
 
     :param network: network in evaluation mode.
-    :param paths: paths of the recordings.
+    :param recordings: each with its own topics, outcomes and camera.
     :param threads: threads of torch; 0 leaves the number unchanged.
     :param lead_time_s: of executed grasps without one of their own, seconds; ``None`` for the
         network's default.
-    :param options: further arguments of :func:`moss_perception.evaluation.replay.replay`.
     :returns: the evidence of all attempts that are :func:`usable`, and the evaluated recordings.
     :raises BagError: if a recording can't be read.
     """
     records, hidden, outcomes, without = [], [], [], 0
     predictor = Predictor(TorchEngine(network, threads=threads), lead_time_s=lead_time_s)
-    for path in paths:
+    for one in recordings:
         recorder = Recorder(network)
+        topics: dict[str, Any] = {**one.topics}
         try:
-            record = replay(path, predictor, on_prediction=recorder.keep,
-                            on_executed=recorder.executed, **options)
+            record = replay(one.path, predictor, domain=one.domain, attempts_csv=one.outcomes,
+                            setup=one.setup, on_prediction=recorder.keep,
+                            on_executed=recorder.executed, **topics)
         finally:
             recorder.close()
         records.append(record)

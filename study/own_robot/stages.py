@@ -147,6 +147,7 @@ def chosen_samples(samples: list[Sample], training: Training) -> list[Sample]:
 
 def adapt(plan: Plan) -> None:
     """Refit the last layer of the shipped model to the same attempts, as moss adapt --head."""
+    from moss_perception.evaluation.batch import EvaluationInput
     from moss_perception.evaluation.evidence import collect, usable
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.models.readout import Readout, with_head
@@ -158,7 +159,7 @@ def adapt(plan: Plan) -> None:
         return
     path, samples = plan.checkpoint(plans.SHIPPED), load_scenes(plan.out / 'samples')
     network = with_head(load_checkpoint(path))
-    evidence, records = collect(network, [plan.recording], plan.threads)
+    evidence, records = collect(network, [EvaluationInput(str(plan.recording))], plan.threads)
     rows = {x.attempt: row for row, x in enumerate(
         x for record in records for x in record.attempts if usable(x))}
     for training in todo:

@@ -2,6 +2,7 @@
 
 import cv2
 from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.evaluation.batch import EvaluationInput
 from moss_perception.evaluation.evidence import collect, Recorder
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.moss_grasp import MossGraspConfig
@@ -51,14 +52,15 @@ def test_attempts_without_a_lead_time_are_counted(tmp_path):
     bags = [tmp_path / name for name in ('without', 'measured')]
     write_attempt(bags[0])
     write_attempt(bags[1], 0.8)
+    inputs = [EvaluationInput(str(bag)) for bag in bags]
     assert [collect(network, some, 1)[0].without_lead_time
-            for some in (bags[:1], bags[1:], bags)] == [1, 0, 1]
+            for some in (inputs[:1], inputs[1:], inputs)] == [1, 0, 1]
 
 
 def test_rows_are_those_of_the_executed_grasp_where_all_scores_are_equal(tmp_path):
     write_attempt(tmp_path / 'bag')
     network = network_without_a_say()
-    evidence, (record,) = collect(network, [tmp_path / 'bag'], threads=1)
+    evidence, (record,) = collect(network, [EvaluationInput(str(tmp_path / 'bag'))], threads=1)
     recorder = Recorder(network)
     replay(tmp_path / 'bag', Predictor(TorchEngine(network, threads=1)),
            with_attempts=False, on_prediction=recorder.keep)
@@ -73,7 +75,7 @@ def test_rows_are_those_of_the_executed_grasp_where_all_scores_are_equal(tmp_pat
 def test_nothing_is_learnt_from_attempts_whose_executed_grasp_has_no_score(tmp_path):
     # Nothing says where base_link is, so only the default grasp point is scored.
     Robot(frame='base_link').write(tmp_path / 'bag')
-    evidence, (record,) = collect(network_without_a_say(), [tmp_path / 'bag'], threads=1,
-                                  attempts_csv=str(tmp_path / 'bag.csv'))
+    evidence, (record,) = collect(network_without_a_say(), [EvaluationInput(
+        str(tmp_path / 'bag'), outcomes=str(tmp_path / 'bag.csv'))], threads=1)
     assert len(evidence) == 0 and len(record.attempts) == 3
     assert all(x.scored_elsewhere and x.source == 'default' for x in record.attempts)

@@ -8,6 +8,7 @@ import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.evaluation.batch import EvaluationInput
 from moss_perception.evaluation.comparison import compare_adaptation, log_losses
 from moss_perception.evaluation.evidence import collect
 from moss_perception.evaluation.replay import replay
@@ -296,7 +297,8 @@ def test_attempts_without_a_lead_time_are_said_or_get_the_one_that_is_given(
     assert run(tmp_path / 'mine.safetensors', 0.2, '--model', str(timed), '--lead-time', '0.9'
                ) == 3
     assert 'lead time' not in caplog.text
-    usual, same, other = (collect(with_head(network), [few_attempts], 1, lead_time_s)[0]
+    usual, same, other = (collect(with_head(network), [EvaluationInput(str(few_attempts))], 1,
+                                  lead_time_s)[0]
                           for lead_time_s in (None, 0.7, 0.9))
     assert torch.equal(usual.hidden, same.hidden)
     assert not torch.allclose(usual.hidden, other.hidden)
