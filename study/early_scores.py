@@ -16,7 +16,7 @@ import numpy as np
 from study.compare import named_folders
 from study.comparison import require_comparison
 from study.monitoring import early_difference, EARLY_S, losses_s, monitored
-from study.pages import show_results
+from study.pages import add_output_options, show_results
 from study.texts import read_digits, read_results
 
 log = logging.getLogger('early_scores')
@@ -84,10 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--variants', nargs=2, default=['displacement_12_history_time',
                                                         'flow_history_time'], metavar='VARIANT',
                         help='variants that are compared (%(default)s)')
-    parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
-    parser.add_argument('--page', metavar='FILE',
-                        help='write the table into this Markdown page, between <!-- begin '
-                             'early_scores | kinds --> and <!-- end -->')
+    add_output_options(parser, 'early_scores', 'kinds')
     return parser
 
 

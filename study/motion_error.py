@@ -25,7 +25,7 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from study.motion_scenes import make_scene, MovingScene
-from study.pages import show_results
+from study.pages import add_output_options, show_results
 
 log = logging.getLogger('motion_error')
 SETS = 'sim', 'shifted'
@@ -212,10 +212,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--threads', type=int, default=1, help='number of threads (1)')
     parser.add_argument('--results', metavar='FILE',
                         help='print stored results, instead of measuring')
-    parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
-    parser.add_argument('--page', metavar='FILE',
-                        help='write the table into this Markdown page, between <!-- begin '
-                             'motion_error | methods --> and <!-- end -->')
+    add_output_options(parser, 'motion_error', 'methods')
     return parser
 
 

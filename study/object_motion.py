@@ -29,7 +29,7 @@ import torch.nn.functional as F
 
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
-from study.pages import show_results
+from study.pages import add_output_options, show_results
 
 log = logging.getLogger('object_motion')
 RATE_HZ = 10.0
@@ -168,10 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--size', type=int, default=64, help='side of the images, pixels (64)')
     parser.add_argument('--lags', type=int, nargs='+', default=[1, 2], choices=range(1, 9),
                         help='samples from the earlier image to the newest (1 2)')
-    parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
-    parser.add_argument('--page', metavar='FILE',
-                        help='write the table into this Markdown page, between <!-- begin '
-                             'object_motion | velocities --> and <!-- end -->')
+    add_output_options(parser, 'object_motion', 'velocities')
     return parser
 
 

@@ -60,6 +60,14 @@ def write_tables(page: str | Path, name: str, texts: Mapping[str, str]) -> None:
     log.info('wrote the tables of %s into %s', name, page)
 
 
+def add_output_options(parser: argparse.ArgumentParser, name: str, what: str) -> None:
+    """Add where :func:`show_results` writes; the other parameters are its own."""
+    parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
+    parser.add_argument('--page', metavar='FILE',
+                        help='write the table into this Markdown page, between '
+                             f'<!-- begin {name} | {what} --> and <!-- end -->')
+
+
 def show_results(arguments: argparse.Namespace, measure: Callable[[argparse.Namespace], Any],
                  name: str, what: str, table: Callable[[Any], str]) -> int:
     """

@@ -30,7 +30,7 @@ import torch
 
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
-from study.pages import show_results
+from study.pages import add_output_options, show_results
 
 log = logging.getLogger('rates')
 
@@ -78,9 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--threads', type=int, default=0,
                         help='number of threads; 0: torch chooses (%(default)s)')
     parser.add_argument('--results', metavar='FILE', help='print and write what FILE has')
-    parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
-    parser.add_argument('--page', metavar='FILE', help='write the table into this Markdown page, '
-                        'between <!-- begin rates | success --> and <!-- end -->')
+    add_output_options(parser, 'rates', 'success')
     return parser
 
 

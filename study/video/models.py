@@ -41,13 +41,17 @@ def variant_path(variant: str) -> Path:
 
     :raises ConfigError: if there is none.
     """
-    for folder in (VARIANTS, OWN_VARIANTS):
-        path = folder / f'{variant}.yaml'
-        if path.is_file():
-            return path
-    known = sorted(one.stem for folder in (VARIANTS, OWN_VARIANTS)
-                   for one in folder.glob('*.yaml'))
-    raise ConfigError(f'{variant!r} is no variant: expected one of {known}')
+    paths = _paths()
+    if variant not in paths:
+        raise ConfigError(f'{variant!r} is no variant: expected one of {sorted(paths)}')
+    return paths[variant]
+
+
+@cache
+def _paths() -> dict[str, Path]:
+    """Return the file of each variant by its name."""
+    return {path.stem: path for folder in (OWN_VARIANTS, VARIANTS)
+            for path in folder.glob('*.yaml')}
 
 
 @cache
@@ -67,7 +71,7 @@ def config_of(variant: str) -> Any:
 
 def exists(variant: str) -> bool:
     """Tell whether there is a variant of this name."""
-    return any((folder / f'{variant}.yaml').is_file() for folder in (VARIANTS, OWN_VARIANTS))
+    return variant in _paths()
 
 
 def orders_of(variant: str) -> tuple[int, ...]:
