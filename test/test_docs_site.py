@@ -181,6 +181,7 @@ def test_the_stored_results_are_of_the_shipped_weights():
     assert novelty['training_domain'] == fits[-1].get('domain', 'all')
     assert shipped.read('closed_loop_full')['checkpoints'][0]['sha256'] == digest
     assert shipped.read('closed_loop_latencies')['sha256'] == digest
+    assert shipped.read('performance_precision')['model_sha256'] == digest
     rates = json.loads((ROOT / 'study/results/rates.json').read_text(encoding='utf-8'))
     assert rates['sha256'] == digest
 
