@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from moss_perception.cli.common import read_text, write_text
-from moss_perception.core.errors import ConfigError
 
 from study.questions.model import TEXT_ONLY
+from study.video.answers import kept_variants
 from study.video.models import variant_digest
 
 # By variant and seed, the answers by phrasing.
@@ -54,21 +54,14 @@ class KeptNetworks:
     def whole(self) -> dict[str, Answers]:
         """Return by test set the answers of all networks that have been asked about all sets."""
         found: dict[str, Answers] = {name: {} for name in self.asked}
-        names = {one.name.rpartition('_')[0] for one in self.folder.glob('*')}
-        for variant, seed in ((one, seed) for one in sorted(names) for seed in self._seeds(one)):
-            for name in self.asked:
-                found[name].setdefault(variant, {})[seed] = json.loads(
-                    read_text(self._answers(variant, seed, name)))
+        for variant, folder in kept_variants(self.folder,
+                                             lambda one: self.network(one, 0).parent):
+            seeds = {int(path.stem.split('_')[1]) for path in folder.glob('seed_*.json')}
+            for seed in sorted(seed for seed in seeds if self.complete(variant, seed)):
+                for name in self.asked:
+                    found[name].setdefault(variant, {})[seed] = json.loads(
+                        read_text(self._answers(variant, seed, name)))
         return found if any(found.values()) else {}
-
-    def _seeds(self, variant: str) -> list[int]:
-        """Return the seeds of which all answers are kept."""
-        try:
-            folder = self.network(variant, 0).parent
-        except ConfigError:
-            return []  # no command could train it now
-        seeds = {int(path.stem.split('_')[1]) for path in folder.glob('seed_*.json')}
-        return [seed for seed in sorted(seeds) if self.complete(variant, seed)]
 
     def _answers(self, variant: str, seed: int, name: str) -> Path:
         path = self.network(variant, seed)

@@ -1,6 +1,6 @@
 """The answers that a folder keeps, whichever commands gave them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 import json
 from pathlib import Path
@@ -13,6 +13,21 @@ from study.video.clips import Clip
 from study.video.fitting import Budget
 from study.video.models import variant_digest
 from study.video.tasks import Task
+
+
+def kept_variants(folder: Path, kept_in: Callable[[str], Path]) -> Iterator[tuple[str, Path]]:
+    """
+    Yield the variants that a folder keeps, each with the folder of what is kept of it.
+
+    :param folder: with folders whose names are a variant and a digest.
+    :param kept_in: returns the folder of a variant as it is now; raises ConfigError if no command
+        could train it now, and it is left out.
+    """
+    for variant in sorted({one.name.rpartition('_')[0] for one in folder.glob('*')}):
+        try:
+            yield variant, kept_in(variant)
+        except ConfigError:
+            continue
 
 
 class KeptAnswers:
@@ -59,12 +74,8 @@ class KeptAnswers:
         Trainings whose other folds are missing are left out.
         """
         found: dict[str, dict[int, list[int]]] = {}
-        names = {one.name.rpartition('_')[0] for one in self.folders[task].glob('*')}
-        for variant in sorted(names):
-            try:
-                folder = self.path(task, variant, 0, 0).parent
-            except ConfigError:
-                continue  # no command could train it now
+        for variant, folder in kept_variants(
+                self.folders[task], lambda name: self.path(task, name, 0, 0).parent):
             for seed in sorted(int(path.name.split('_')[1])
                                for path in folder.glob('seed_*_fold_0.json')):
                 paths = [self.path(task, variant, seed, fold) for fold in range(self.folds)]
