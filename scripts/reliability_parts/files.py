@@ -11,7 +11,7 @@ from typing import Any
 from moss_perception.core.errors import CheckpointError, FrameError, MossError
 from moss_perception.core.images import decode
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.labels.matching import read_attempts
+from moss_perception.data.labels.matching import read_labels
 from moss_perception.models.manifest import graphs_beside, seal
 from moss_perception.runtime.engine import load_engine
 import numpy as np
@@ -177,7 +177,7 @@ class Tables(_Files):
         """Damage a table and read it."""
         path = self.folder / 'outcomes.csv'
         path.write_bytes(mutated(_ROWS.encode(), rng, _CELLS))
-        read_attempts(path)
+        read_labels(path)
         return READ
 
 
