@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results, save
-from moss_perception.cli.outcome_tables import check_tables, shared_tables
+from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import choose, domain_of, recordings_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError, MossError
 from moss_perception.core.resources import model_path
@@ -55,8 +55,7 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     else:
         evaluations = (_evaluate_recorded(arguments, recordings)
                        if arguments.scores == 'recorded' else _replay(arguments, recordings))
-        shared = shared_tables([one.outcomes for one in recordings])
-        tables = [one.outcomes if one.outcomes in shared else '' for one in recordings]
+        tables = [one.outcomes or '' for one in recordings]
         evaluations = [replace(x, bags=without_shared(x.bags, tables)) for x in evaluations]
     save(evaluations, arguments.record)
     print_results(evaluations, arguments.reference)

@@ -28,6 +28,7 @@ class Outcome:
     :ivar lead_time_s: measured time from the decision until the fingers closed, seconds, 0 or
         more; ``None`` where it was not measured.
     :ivar recorded_ns: when it was recorded or received, nanoseconds; ``None`` if not known.
+    :ivar line: line of the table that it was read from; ``None`` if there is no table.
     :raises ValueError: if a success was not executed, or the index or the lead time is negative.
     """
 
@@ -44,6 +45,7 @@ class Outcome:
     candidate: int | None = None
     lead_time_s: float | None = None
     recorded_ns: int | None = field(default=None, compare=False)
+    line: int | None = field(default=None, compare=False)
 
     def __post_init__(self):
         if self.success and not self.executed:

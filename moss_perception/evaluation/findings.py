@@ -231,7 +231,8 @@ def unmatched(matcher: Matcher, seen: Seen) -> tuple[UnmatchedOutcome, ...]:
             why = f'it ends {(seen.first_ns - end_ns) / 1e9:.3f} s before the first image'
         elif start_ns > seen.last_ns:
             why = f'it begins {(start_ns - seen.last_ns) / 1e9:.3f} s after the last image'
-        found.append(UnmatchedOutcome(attempt.outcome.attempt, why, attempt.outcome.executed))
+        found.append(UnmatchedOutcome(attempt.outcome.attempt, why, attempt.outcome.executed,
+                                      attempt.outcome.line))
     return tuple(found)
 
 

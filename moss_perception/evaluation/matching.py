@@ -32,7 +32,7 @@ REASONS: dict[int, str] = {
 """Why an executed grasp has no score, in words."""
 
 _COPIED = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object',
-           'decision_guessed', 'executed')
+           'decision_guessed', 'executed', 'line')
 NOT_LISTED = 'it is not among the scored candidates'
 """Why a known executed grasp has no recorded score; the images can still tell it."""
 

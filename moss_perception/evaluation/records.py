@@ -44,6 +44,8 @@ class AttemptRecord:
     :ivar why: why the executed grasp has no score, in words; empty if it has one.
     :ivar fingers: image points of the executed grasp's two fingertips, in units of the image's
         width and height: float64, shape ``(2, 2)``; ``(0,)`` if unknown.
+    :ivar line: line of the table with its outcome; ``None`` if there is no table, and in older
+        records.
     """
 
     attempt: int
@@ -66,6 +68,7 @@ class AttemptRecord:
     expected: bool = False
     why: str = ''
     fingers: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    line: int | None = None
 
     def __post_init__(self):
         for name in ('motion', 'object', 'why'):
@@ -100,11 +103,13 @@ class UnmatchedOutcome:
     :ivar attempt: number of the attempt in the recording; ``None`` in older records.
     :ivar why: why there is no image.
     :ivar executed: whether a grasp was executed; true in older records.
+    :ivar line: line of the table with it; ``None`` if there is no table, and in older records.
     """
 
     attempt: int | None
     why: str
     executed: bool = True
+    line: int | None = None
 
     def __str__(self) -> str:
         return self.why if self.attempt is None else f'attempt {self.attempt}: {self.why}'

@@ -18,7 +18,12 @@ from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.evaluation.batch import EvaluationInput, Work
 from moss_perception.evaluation.digests import code_digest, digest
 from moss_perception.evaluation.record_files import by_checkpoint, MALFORMED, plain, write_json
-from moss_perception.evaluation.records import BagRecord, Evaluation
+from moss_perception.evaluation.records import (
+    AttemptRecord,
+    BagRecord,
+    Evaluation,
+    UnmatchedOutcome,
+)
 from moss_perception.evaluation.store import Store
 from moss_perception.evaluation.stored import Stored
 
@@ -94,12 +99,17 @@ def without_shared(records: Sequence[BagRecord], tables: Sequence[str]) -> tuple
 
     :param tables: names the table of each recording; empty for the recorded outcomes.
     """
-    met: dict[str, set[int]] = defaultdict(set)
+    met: dict[str, set[Any]] = defaultdict(set)
     for record, table in zip(records, tables, strict=True):
-        met[table] |= {x.attempt for x in record.attempts}
+        met[table] |= {_row(x) for x in record.attempts}
     return tuple(replace(record, unmatched=tuple(
-        one for one in record.unmatched if not table or one.attempt not in met[table]))
+        one for one in record.unmatched if not table or _row(one) not in met[table]))
         for record, table in zip(records, tables, strict=True))
+
+
+def _row(of: AttemptRecord | UnmatchedOutcome) -> tuple[bool, int | None]:
+    """Tell rows of a table apart: by their lines, in older records by the attempt's number."""
+    return (True, of.attempt) if of.line is None else (False, of.line)
 
 
 def write_run(store: Store, recordings: Sequence[EvaluationInput], shard: Shard,

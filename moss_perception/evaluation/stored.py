@@ -1,6 +1,6 @@
 """Evaluate recordings that have no record in a store yet, and take the others from there."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 import logging
@@ -9,7 +9,6 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.parallel import in_order
-from moss_perception.data.labels.table import names_recordings
 from moss_perception.data.remote import is_address, state_of
 from moss_perception.evaluation.batch import (
     evaluation_of,
@@ -42,7 +41,7 @@ class Stored:
     A recording's evaluation, and the key of its record.
 
     :ivar outcomes: digest of the table of its outcomes, whose rows may belong to another
-        recording; empty for the recorded ones, and for a table that names their recordings.
+        recording; empty for the recorded ones.
     """
 
     key: str
@@ -66,9 +65,7 @@ def replay_stored(recordings: Sequence[EvaluationInput], models: Sequence[Path],
     common = {str(path): _common(path, work) for path in models}
     tasks = [replace(task, digest=store.digest_of(task.recording.path, marks[task.recording.path]))
              for task in tasks_of(recordings, models, work)]
-    shared = {table for table in {one.outcomes for one in recordings}
-              if table and not names_recordings(table)}
-    found = [_find(store, task, common, shared) for task in tasks]
+    found = [_find(store, task, common) for task in tasks]
     todo = [(n, task) for n, (task, one) in enumerate(zip(tasks, found, strict=True))
             if one is None]
     _LOG.info('%d of %d records are in %s', len(tasks) - len(todo), len(tasks), store.folder)
@@ -83,7 +80,7 @@ def replay_stored(recordings: Sequence[EvaluationInput], models: Sequence[Path],
                 store.remember(path, marks[path], done.digest)
             identity = _identity(task, done.digest, common)
             evaluation = evaluation_of(Path(task.model), work, [done.record])
-            found[n] = _stored(task, identity, store.write(identity, evaluation), shared)
+            found[n] = _stored(identity, store.write(identity, evaluation))
     if refused:
         shown = '; '.join(list(refused.values())[:_SHOWN])
         more = f'; and {len(refused) - _SHOWN} more' if len(refused) > _SHOWN else ''
@@ -128,17 +125,13 @@ def _identity(task: Task, recording: str, common: dict[str, dict[str, Any]]) -> 
     return {**of_model, 'recording': recording, 'options': of_model['options'] | options}
 
 
-def _find(store: Store, task: Task, common: dict[str, dict[str, Any]],
-          shared: Set[str]) -> Stored | None:
+def _find(store: Store, task: Task, common: dict[str, dict[str, Any]]) -> Stored | None:
     if not task.digest:
         return None
     identity = _identity(task, task.digest, common)
     found = store.find(identity, task.recording.path)
-    return _stored(task, identity, found, shared) if found else None
+    return _stored(identity, found) if found else None
 
 
-def _stored(task: Task, identity: dict[str, Any], evaluation: Evaluation,
-            shared: Set[str]) -> Stored:
-    """Return the record of a task, given the tables whose rows may be of any recording."""
-    outcomes = identity['options']['outcomes'] if task.recording.outcomes in shared else ''
-    return Stored(digest(identity), evaluation, outcomes)
+def _stored(identity: dict[str, Any], evaluation: Evaluation) -> Stored:
+    return Stored(digest(identity), evaluation, identity['options']['outcomes'])

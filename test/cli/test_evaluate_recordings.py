@@ -46,15 +46,15 @@ def test_a_table_for_one_recording_leaves_the_other_its_own(
     assert 'real: 1 of 1 attempts succeeded, 0 scored; AUROC is undefined' in out
 
 
-@pytest.mark.parametrize(('column', 'unmatched'), [(True, [[], [1]]), (False, [[], []])])
-def test_a_row_that_names_its_recording_is_unmatched_whatever_another_one_has(
-        factory, make_bag, tiny_checkpoint, tmp_path, column, unmatched):
+@pytest.mark.parametrize(('columns', 'lost', 'unmatched'), [
+    ('bag', ['b'], [[], [1]]), ('attempt', ['1'], [[1], [1]]), ('attempt', [], [[], []])])
+def test_a_row_is_unmatched_whatever_row_has_its_number_in_another_recording(
+        factory, make_bag, tiny_checkpoint, tmp_path, columns, lost, unmatched):
     bags = [str(make_bag([factory.image(factory.START_NS, side=40)], name=x)) for x in 'ab']
     start = factory.START_NS // 10**9
-    rows = [f'{start},{start + 1},1'] + [f'{start + 500},{start + 501},1'] * column
-    (tmp_path / 'both.csv').write_text('\n'.join(
-        ','.join([*[bag] * column, row]) for bag, row in zip(
-            ('bag', 'a', 'b'), ('start,end,success', *rows), strict=False)))
+    rows = [f'start,end,success,{columns}', f'{start},{start + 1},1,{"a1"[columns != "bag"]}',
+            *[f'{start + 500},{start + 501},1,{x}' for x in lost]]
+    (tmp_path / 'both.csv').write_text('\n'.join(rows))
     table, store = ['--outcomes', str(tmp_path / 'both.csv')], str(tmp_path / 'store')
     model = ['--model', str(tiny_checkpoint)]
     for arguments in ([*bags, *model, *table], [*bags, *model, *table, '--store', store],

@@ -186,7 +186,7 @@ def _outcome(table: Table, row: Row, number: int, start_ns: int, decision_ns: in
             number if row.attempt is None else row.attempt, start_ns, decision_ns, end_ns,
             row.success, row.values.get('domain', ''), row.values.get('motion', ''),
             row.values.get('object', ''), executed=row.executed, candidate=row.candidate,
-            lead_time_s=row.lead_time_s)
+            lead_time_s=row.lead_time_s, line=row.line)
     except ValueError as error:
         raise table.error(row, str(error)) from error
 
