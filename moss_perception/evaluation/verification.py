@@ -1,10 +1,11 @@
 """Verify recorded scores: score the received frames again, and compare."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.scores import GraspScores, Prediction, rows_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
@@ -73,7 +74,8 @@ class Comparison:
 
 
 def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
-           candidates_topic: str | None = None, **options: Any) -> Verification:
+           candidates_topic: str | None = None, executed_setup: CameraSetup | None = None,
+           **options: Any) -> Verification:
     """
     Replay the received frames, and compare the scores.
 
@@ -81,6 +83,8 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         time, and what it knew of the camera.
     :param bag: the recording of the inputs.
     :param model: the predictor's checkpoint.
+    :param executed_setup: what a user said about the camera, for the executed grasps; a
+        calibration in it is that of the images, which the outputs do not contain.
     :param options: further topics and the outcomes; see
         :func:`moss_perception.evaluation.replay.replay`.
     :raises MossError: if the recording or the checkpoint can't be used.
@@ -105,10 +109,12 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         name = candidates_topic or CANDIDATES_TOPIC
         # The predictor did not subscribe to other topics with candidates.
         topic = name if '/' + name.strip('/') in recording.topics else ''
+    calibration = executed_setup.calibration if executed_setup is not None else None
     record = replay(
         bag, predictor, candidates_topic=topic, received=dict(outputs.statuses),
-        on_prediction=take,
-        **{**options, 'image_topic': values['topic'], 'setup': outputs.setup})
+        on_prediction=take, executed_setup=executed_setup,
+        **{**options, 'image_topic': values['topic'],
+           'setup': replace(outputs.setup, calibration=calibration)})
     compared = compare(outputs, found)
     return Verification(compared.line(), compared.agrees, ood_scores, record.attempts)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from calibrations import write_calibration
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.core.errors import SimulationError
@@ -44,7 +45,7 @@ OWN = """\
 """
 
 
-def record(path, domain, seed, storage='mcap'):
+def record(path, domain, seed, storage='mcap', calibrated=True):
     """Write two attempts, one held and one dropped, a second and a half apart."""
     rng = np.random.default_rng(seed)
     with RecordingWriter(path, storage=storage) as writer:
@@ -54,7 +55,8 @@ def record(path, domain, seed, storage='mcap'):
                 stamp_ns = start_ns + index * PERIOD_NS
                 grasps = np.array([[0.01, 0.002 * index, 0.5, 0.3],
                                    [-0.05, 0.001 * index, 0.6, 1.2]])
-                writer.camera_info(stamp_ns, 40, 40, MATRIX)
+                if calibrated:
+                    writer.camera_info(stamp_ns, 40, 40, MATRIX)
                 writer.candidates(stamp_ns, grasps)
                 image = cv2.imencode('.jpg', rng.integers(0, 256, (40, 40, 3), np.uint8))[1]
                 writer.image(stamp_ns, image.tobytes())
@@ -148,6 +150,20 @@ def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert f'{found.lost_share:.1%} are missing' in page
     assert 'the readable part is played' in output and 'Traceback' not in output, output
+
+
+def test_a_calibration_in_a_file_scores_as_that_of_a_topic(start, tiny_checkpoint, tmp_path):
+    record(tmp_path / 'with', 'real', 2)
+    record(tmp_path / 'without', 'real', 2, calibrated=False)
+    path = write_calibration(tmp_path / 'cal.yaml', (40, 40), 40.0, ())
+    offline = replay(tmp_path / 'with', Predictor.load(str(tiny_checkpoint), threads=1))
+    status, output = run(start, 'sim_bag:=none', f'real_bag:={tmp_path / "without"}', 'out:=out',
+                         f'real_topics:=calibration:={path}', f'model:={tiny_checkpoint}')
+    assert status == 0, output
+    found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
+    assert [(x.source, x.score) for x in found.attempts] == [
+        ('executed', x.score) for x in offline.attempts]
+    assert 'bit for bit' in found.verified, found
 
 
 def test_outcomes_that_are_missing_fail_in_one_line(start, tiny_checkpoint, tmp_path):

@@ -5,12 +5,14 @@ import subprocess
 import threading
 import time
 
+from calibrations import DISTORTION, write_calibration
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
 pytestmark = pytest.mark.timeout(90)
@@ -153,6 +155,24 @@ def test_lock_step_delivers_every_byte_in_order(factory, make_bag, peer, start, 
         bag=make_bag(entries, storage=storage), lock_step=True, rate=100.0))
     assert status == 0, output
     assert peer.received == sent(entries)
+
+
+def test_a_calibration_in_a_file_comes_before_each_image_in_place_of_the_recorded_one(
+        factory, make_bag, peer, start, tmp_path):
+    path = write_calibration(tmp_path / 'cal.yaml', (20, 10), 30.0)
+    entries = factory.camera_run(3)
+    for topic, kind in (('/image', Image), ('/camera_info', CameraInfo)):
+        peer.listen(topic, kind)
+    peer.answer()
+    status, output = finish(start(bag=make_bag(entries), lock_step=True, calibration=str(path)))
+    assert status == 0, output
+    assert [topic for topic, _ in peer.received] == ['/camera_info', '/image'] * 3
+    infos, images = ([deserialize_message(raw, kind) for topic, raw in peer.received
+                      if topic == name] for name, kind in (
+                          ('/camera_info', CameraInfo), ('/image', Image)))
+    assert [x.header for x in infos] == [x.header for x in images]
+    assert all((x.width, x.height, x.k[0], list(x.d)) == (20, 10, 30.0, DISTORTION)
+               for x in infos)
 
 
 def test_lock_step_sends_no_image_before_the_last_is_answered(factory, make_bag, peer, start):
@@ -417,6 +437,7 @@ def test_many_messages_between_two_images_all_arrive(factory, make_bag, peer, st
     ({'bag': 'BAG', 'wait_for_nodes': "['/ear']"}, "wait_for_nodes=('/ear',) is not allowed"),
     ({'bag': 'BAG', 'exclude_topics': "['/image', '/notes']"}, 'nothing to play'),
     ({'bag': 'BAG', 'lock_step': True, 'topics': "['/notes']"}, '/image'),
+    ({'bag': 'BAG', 'calibration': '/nowhere/cal.yaml'}, '/nowhere/cal.yaml'),
     ({'bag': 'BAG', 'timing_log': '/nowhere/log.csv'}, '/nowhere/log.csv'),
 ])
 def test_what_cannot_be_done_is_one_line_and_status_1(factory, make_bag, start, values, named):

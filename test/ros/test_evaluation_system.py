@@ -184,13 +184,17 @@ def test_what_cannot_be_run_is_refused(tmp_path, values, line):
         evaluation_runs({'out': str(tmp_path), **values})
 
 
-def test_a_calibration_in_a_file_is_refused_since_the_predictor_takes_a_topic(tmp_path, bag):
-    path = write_calibration(tmp_path / 'cal.yaml')
-    with pytest.raises(ConfigError, match=(
-            f"argument 'real_topics' names the calibration {path}: expected a topic of "
-            'camera_info, from which the predictor takes it; moss evaluate reads files')):
-        evaluation_runs({'out': str(tmp_path), 'real_bag': bag,
-                         'real_topics': f'calibration:={path}'})
+def test_a_calibration_in_a_file_is_played_and_evaluated(tmp_path, bag):
+    (tmp_path / 'my cell').mkdir()
+    path = write_calibration(tmp_path / 'my cell' / 'cal.yaml')
+    nodes, (evaluation,), _ = evaluation_runs({
+        'out': str(tmp_path), 'sim_bag': 'none', 'real_bag': bag,
+        'real_topics': f'calibration:={path},camera_info:=/camera/info'})
+    player = next(x for x in nodes if x.executable == 'bag_player')
+    assert player.parameters['calibration'] == str(path)
+    assert player.remappings == (('camera_info', '/camera/info'),)
+    words = evaluation.arguments
+    assert words[words.index('--calibration') + 1] == str(path)
 
 
 def test_a_recording_without_images_is_refused(tmp_path, make_bag, factory):

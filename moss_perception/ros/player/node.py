@@ -7,11 +7,12 @@ import sys
 import time
 from typing import TextIO
 
+from moss_perception.core.cameras import read_calibration_file
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
-from moss_perception.ros.common.conversions import ns_to_stamp, stamp_to_ns
+from moss_perception.data.bags.topics import header_of, IMAGE_TYPES, stamp_of, Topic
+from moss_perception.ros.common.conversions import header, ns_to_stamp, stamp_to_ns
 from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
 from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.parameters import read_settings
@@ -27,15 +28,18 @@ from moss_perception.ros.common.spinning import (
 )
 from moss_perception.ros.common.subscriptions import message_class, unconnected
 from moss_perception.ros.player.settings import (
-    choose_stepped,
+    choose_camera,
     choose_topics,
+    OTHER_DEPTH,
     PlayerSettings,
     profile_of,
 )
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 POLL_S = 0.02
@@ -72,6 +76,10 @@ class BagPlayer:
         self._log = node.get_logger()
         self._spin = spin
         topics = choose_topics(recording, settings)
+        self._calibration = _message_of(settings.calibration) if settings.calibration else None
+        self._camera_info = node.resolve_topic_name('camera_info')
+        if self._calibration is not None:
+            topics = [x for x in topics if x.name != self._camera_info]
         self._publishers: dict[str, Publisher] = {}
         for topic in topics:
             self._advertise(topic)
@@ -79,8 +87,13 @@ class BagPlayer:
             raise BagError(f'{settings.bag}: nothing to play, expected a topic of a known type')
         self._images = {x.name for x in topics if x.type in IMAGE_TYPES} & set(self._publishers)
         self._total = sum(recording.topics[x].count for x in self._images)
-        self._stepped = choose_stepped(recording, settings, self._images) \
-            if settings.lock_step else set()
+        self._topics = set(self._publishers)
+        self._camera = choose_camera(recording, settings, self._images) \
+            if settings.lock_step or self._calibration is not None else set()
+        self._stepped = self._camera if settings.lock_step else set()
+        if self._calibration is not None:
+            self._publishers[self._camera_info] = node.create_publisher(
+                CameraInfo, self._camera_info, OTHER_DEPTH)
         self._clock = node.create_publisher(Clock, '/clock', 10) \
             if settings.publish_clock else None
         # Volatile: reports from an earlier replay of the same images must not count.
@@ -156,10 +169,13 @@ class BagPlayer:
         """Play to the end, and return the mean interval of the images at this rate, seconds."""
         start_s, first_ns, played = time.monotonic(), None, 0
         first_image_ns = last_image_ns = 0
-        for topic, _, stamp_ns, raw in self._recording.messages(self._publishers):
+        for topic, _, stamp_ns, raw in self._recording.messages(self._topics):
             check_interrupt()
             first_ns = stamp_ns if first_ns is None else first_ns
             self._keep_time(start_s, first_ns, stamp_ns)
+            if self._calibration is not None and topic in self._camera:
+                self._calibration.header = header(*header_of(raw))
+                self._publish(self._camera_info, serialize_message(self._calibration))
             if topic in self._stepped:
                 self._step(topic, raw)
             else:
@@ -249,6 +265,13 @@ class BagPlayer:
             self._progress_at = time.monotonic() + PROGRESS_S
             share = 100 * played / max(self._total, 1)
             self._log.info(f'{share:.0f} %: {played} of {self._total} images')
+
+
+def _message_of(path: str) -> CameraInfo:
+    """Read a file of a calibration as a message; see core.cameras."""
+    found = read_calibration_file(Path(path))
+    return CameraInfo(width=found.width, height=found.height, k=found.k, d=found.d, r=found.r,
+                      p=found.p, distortion_model=found.distortion_model)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -30,6 +30,9 @@ class PlayerSettings:
         False, 'After each image, wait until processed_topic reports it as processed.')
     topics: tuple[str, ...] = setting((), 'Topics to play; empty: all.')
     exclude_topics: tuple[str, ...] = setting((), 'Topics not to play.')
+    calibration: str = setting(
+        '', 'File with the calibration of the camera, as camera_calibration writes it: published '
+        'on camera_info with each image, in place of what was recorded there; empty: none.')
     publish_clock: bool = setting(False, 'Publish the recorded time on /clock.')
     start_delay: float = setting(
         10.0, 'Longest wait for subscribers at the start, in seconds.', low=0.0, high=3600.0)
@@ -80,10 +83,10 @@ def choose_topics(recording: Recording, settings: PlayerSettings) -> list[Topic]
         if name not in excluded and (not settings.topics or name in settings.topics)]
 
 
-def choose_stepped(
+def choose_camera(
         recording: Recording, settings: PlayerSettings, images: set[str]) -> set[str]:
     """
-    Choose the images that lock step waits for.
+    Choose the images that lock step waits for, and that a calibration in a file is of.
 
     :param images: the image topics that are played.
     :raises BagError: if there is no image topic, or none is named of several.
@@ -94,12 +97,12 @@ def choose_stepped(
         return named
     if len(images) == 1:
         return set(images)
-    stepped = recording.image_topic().name
-    if stepped not in images:
+    camera = recording.image_topic().name
+    if camera not in images:
         raise ConfigError(
-            f'lock step waits for the images on {stepped}, which is not played: '
+            f'lock_step and calibration are about the images on {camera}, which is not played: '
             'expected it in topics, or another in wait_for_subscribers')
-    return {stepped}
+    return {camera}
 
 
 def profile_of(topic: Topic, settings: PlayerSettings) -> QoSProfile:

@@ -159,16 +159,8 @@ def _requirements(given: dict[str, str]) -> list[str]:
 
 def _topics(given: dict[str, str], which: str) -> Names:
     """Read the topics of a recording, by the keys of evaluation.input_topics."""
-    text, name = given[f'{which}_topics'], f'{which}_topics'
-    found = _named(given, which, text, name)
-    if CALIBRATION in found:
-        raise ConfigError(f'argument {name!r} names the calibration {found[CALIBRATION]}: '
-                          'expected a topic of camera_info, from which the predictor takes it; '
-                          'moss evaluate reads files')
-    return found
-
-
-def _named(given: dict[str, str], which: str, text: str, name: str) -> Names:
+    name = f'{which}_topics'
+    text = given[name]
     if not is_file(text):
         return parse_topics(text, f'argument {name!r}')
     domain = given[f'{which}_domain'] or which
@@ -300,7 +292,8 @@ class _Run:
         for key, topic in self._topics.items():
             if key in SETUP:
                 # The transform's option takes seven words.
-                words += [f'--{key.replace("_", "-")}', *topic.split()]
+                words += [f'--{key.replace("_", "-")}',
+                          *([absolute(topic)] if key == CALIBRATION else topic.split())]
             elif key not in ('image', OUTCOMES):
                 words += [f'--{key.replace("_", "-")}-topic', f'/{topic.strip("/")}']
         return words

@@ -60,14 +60,20 @@ def player(given: dict[str, str], recorded: str, rate: float, simulated: bool,
     :param of_node: further fields of the process.
     """
     namespace = of_node['namespace']
-    return Process('bag_player', 'bag_player', JOB, parameters={
+    more: dict[str, Any] = {}
+    remappings: tuple[tuple[str, str], ...] = ()
+    if given['calibration']:
+        more['calibration'] = absolute(given['calibration'])
+        if (topic := given['camera_info_topic']) != 'camera_info':
+            remappings = (('camera_info', topic),)
+    return Process('bag_player', 'bag_player', JOB, remappings=remappings, parameters={
         'bag': absolute(given['bag']),
         'rate': rate,
         'lock_step': given['lock_step'] == 'true',
         'publish_clock': simulated,
         'processed_topic': _processed(namespace),
         'wait_for_subscribers': [recorded],
-        'exclude_topics': own_topics(namespace, given['gate'] == 'true')}, **of_node)
+        'exclude_topics': own_topics(namespace, given['gate'] == 'true'), **more}, **of_node)
 
 
 def sim_cell(given: dict[str, str], simulated: bool, remappings: tuple[tuple[str, str], ...],

@@ -55,6 +55,8 @@ GRASP_ARGUMENTS = [
              'base_link; empty: as in the parameter files'),
     Argument('candidates_transform', '', "pose of the candidates' frame in the camera's, "
              '"x y z qx qy qz qw"; empty: as in the parameter files'),
+    Argument('calibration', '', 'with bag: file with the calibration of the camera, as '
+             'camera_calibration writes it; empty: the recorded one'),
     PARAMS_FILE,
     MODEL,
     Argument('namespace', '', 'namespace of the nodes and their relative topics'),
@@ -194,8 +196,11 @@ def _check_names(given: dict[str, str]) -> None:
 
 
 def _check_paths(given: dict[str, str]) -> None:
-    for name in ('params_file', 'model'):
+    for name in ('params_file', 'model', 'calibration'):
         file_of(name, given[name])
+    if given['calibration'] and not given['bag']:
+        raise not_allowed('calibration', given['calibration'],
+                          'expected bag as well, since a camera publishes its own calibration')
     if given['bag'] and given['sim'] == 'true':
         raise ConfigError(f"arguments 'bag' is '{given['bag']}' and 'sim' is 'true': expected one "
                           'of them, since both publish the camera images')
