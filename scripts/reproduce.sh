@@ -65,7 +65,7 @@ else
     moss_12 moss_flow recurrent tsm last_frame pooling)
   mapfile -t seeds < <(seq 0 $((${seed_count:-3} - 1)))
   # Of each domain.
-  train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=300 first=() options=() measured=()
+  train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=200 first=() options=() measured=()
   moving=(--scenes 60 --choose 4)
   factors=(visual dynamic textures light exposure camera intrinsics colours distractors noise motion_blur rolling_shutter
     jpeg timing physics latency)

@@ -55,8 +55,6 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     else:
         evaluations = (_evaluate_recorded(arguments, recordings)
                        if arguments.scores == 'recorded' else _replay(arguments, recordings))
-        tables = [one.outcomes or '' for one in recordings]
-        evaluations = [replace(x, bags=without_shared(x.bags, tables)) for x in evaluations]
     save(evaluations, arguments.record)
     print_results(evaluations, arguments.reference)
     return conclude(evaluations, arguments, requirements)
@@ -94,7 +92,8 @@ def _check(one: EvaluationInput) -> None:
     topics = one.topics
     with Recording(one.path, salvage=True) as recording:
         images = recording.image_topic(topics.get('image_topic'))
-        recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
+        if one.setup is None or one.setup.calibration is None:
+            recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
         recording.candidates_topic(topics.get('candidates_topic', ''))
         recording.lead_times_topic(topics.get('lead_times_topic'))
         outcomes = outcomes_of(
@@ -144,7 +143,9 @@ def _replay(arguments: argparse.Namespace,
     """Score the recorded images with each checkpoint."""
     models = _models(arguments)
     work = _work(arguments, models)
-    return replay_all([_choose(one) for one in recordings], list(models), work)
+    found = replay_all([_choose(one) for one in recordings], list(models), work)
+    tables = [one.table for one in recordings]
+    return [replace(x, bags=without_shared(x.bags, tables)) for x in found]
 
 
 def _replay_stored(arguments: argparse.Namespace,
@@ -186,7 +187,8 @@ def _evaluate_recorded(arguments: argparse.Namespace,
             engine=values.get('engine', ''), threads=int(values.get('threads', 0)),
             model_type=values.get('model', ''), budget_level=values.get('budget_level', ''),
             bags=(record,)))
-    return by_checkpoint(found)
+    bags = without_shared([x.bags[0] for x in found], [one.table for one in recordings])
+    return by_checkpoint(replace(x, bags=(bag,)) for x, bag in zip(found, bags, strict=True))
 
 
 def _conditions(text: str | None) -> dict[str, Any]:

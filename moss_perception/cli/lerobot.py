@@ -14,6 +14,7 @@ from moss_perception.cli.import_recordings import groups_of, log_contents
 from moss_perception.core.errors import DataError
 from moss_perception.core.resources import model_path
 from moss_perception.data.clips.inputs import read_calibration
+from moss_perception.data.imports.bags import LeftOut
 from moss_perception.data.imports.folder import require_new, save_samples
 from moss_perception.data.lerobot.foreign import Foreign
 from moss_perception.data.lerobot.reader import read_dataset
@@ -38,9 +39,10 @@ def import_lerobot(arguments: argparse.Namespace) -> int:
         groups_of(arguments.group), arguments.lead_time, arguments.gripper_opening,
         model.frame_rate_hz, model.window_frames)
     began = time.perf_counter()
-    left_out: list[tuple[str, int, str, str]] = []
+    left_out: list[LeftOut] = []
     samples = (sample for folder in arguments.lerobot for sample in read_dataset(
-        folder, foreign, lambda *why, name=folder.name: left_out.append((name, *why))))
+        folder, foreign, lambda *why, name=folder.name: left_out.append(
+            LeftOut(name, *why))))
     contents = save_samples(tqdm(samples, unit='episode', leave=False, disable=None),
                             arguments.out, left_out)
     log_contents(contents, arguments.out, time.perf_counter() - began)

@@ -166,7 +166,8 @@ def choose(bag: str, topics: dict[str, str],
         # Report a wrong name before a long run, not in the middle of it.
         grasps = recording.candidates_topic(
             _clear(bag, 'candidates_topic', topics, recording.candidates_topics))
-        recording.camera_info_topic(images.name, camera)
+        if setup is None or setup.calibration is None:
+            recording.camera_info_topic(images.name, camera)
         executed = recording.executed_topic(
             _clear(bag, 'executed_topic', topics, lambda: _executed(recording)))
         recording.lead_times_topic(topics.get('lead_times_topic'))

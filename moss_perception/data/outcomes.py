@@ -10,6 +10,12 @@ from moss_perception.core.text import clean
 NONE_SELECTED = 'none selected'
 """Message of an outcome where the work cell waited in vain for a selected grasp."""
 
+OUTSIDE = 'it is outside of the recording'
+"""Why a row with one time is no attempt of a recording: its time."""
+
+LOST = 'no attempt of the recording is decided shortly before it'
+"""Why a row with one time is no attempt of a recording, though its time is within it."""
+
 _FLAGS = {'true': True, 'false': False}
 
 
@@ -29,6 +35,8 @@ class Outcome:
         more; ``None`` where it was not measured.
     :ivar recorded_ns: when it was recorded or received, nanoseconds; ``None`` if not known.
     :ivar line: line of the table that it was read from; ``None`` if there is no table.
+    :ivar apart: why it is no attempt of the recording that the table was read for, of
+        :data:`OUTSIDE` and :data:`LOST`; empty if it is one. No image belongs to it.
     :raises ValueError: if a success was not executed, or the index or the lead time is negative.
     """
 
@@ -46,6 +54,7 @@ class Outcome:
     lead_time_s: float | None = None
     recorded_ns: int | None = field(default=None, compare=False)
     line: int | None = field(default=None, compare=False)
+    apart: str = field(default='', compare=False)
 
     def __post_init__(self):
         if self.success and not self.executed:

@@ -41,6 +41,11 @@ class EvaluationInput:
     topics: Mapping[str, str] = field(default_factory=dict)
     setup: CameraSetup | None = None
 
+    @property
+    def table(self) -> str:
+        """The path of its table, by which recordings share one; empty without a table."""
+        return str(Path(self.outcomes)) if self.outcomes else ''
+
 
 @dataclass(frozen=True)
 class Work:

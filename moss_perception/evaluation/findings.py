@@ -25,6 +25,7 @@ from moss_perception.data.bags.topics import (
     header_of,
     STAMP_END,
 )
+from moss_perception.data.outcomes import LOST
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 from moss_perception.models.config import ModelConfig
@@ -227,7 +228,9 @@ def unmatched(matcher: Matcher, seen: Seen) -> tuple[UnmatchedOutcome, ...]:
     for attempt in matcher.unmet():
         start_ns, end_ns = attempt.outcome.start_ns, attempt.outcome.end_ns
         why = 'no image is stamped within it'
-        if end_ns < seen.first_ns:
+        if attempt.outcome.apart == LOST:
+            why = LOST
+        elif end_ns < seen.first_ns:
             why = f'it ends {(seen.first_ns - end_ns) / 1e9:.3f} s before the first image'
         elif start_ns > seen.last_ns:
             why = f'it begins {(start_ns - seen.last_ns) / 1e9:.3f} s after the last image'

@@ -97,7 +97,8 @@ class Matcher:
         self._max_gap_ns = max_gap_ns
         self._given = [_Entry(attempt) for attempt in attempts]
         self._replayed: dict[tuple[int, int], AttemptRecord] = {}
-        self._entries = sorted(self._given, key=lambda e: e.attempt.begin_ns)
+        self._entries = sorted((x for x in self._given if not x.attempt.outcome.apart),
+                               key=lambda e: e.attempt.begin_ns)
         self._starts = [e.attempt.begin_ns for e in self._entries]
         # The latest end of all attempts up to each, to find those that began long ago.
         self._ends = list(accumulate((e.attempt.outcome.end_ns for e in self._entries), max))

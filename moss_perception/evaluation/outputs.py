@@ -1,7 +1,7 @@
 """The outputs of grasp_predictor: scores, frame statuses and diagnostics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 import json
 import math
 from pathlib import Path
@@ -122,6 +122,18 @@ class NodeOutputs:
         return CameraSetup.of(values.get('rectified', RAW if values else AUTO),
                               values.get('candidates_frame', ''),
                               values.get('candidates_transform', ''))
+
+    def executed_setup(self, given: CameraSetup | None) -> CameraSetup:
+        """
+        Return where to look for executed grasps: as a user said, or else as the node was told.
+
+        :param given: by a user. A calibration alone says nothing of the frames, which the node
+            knew.
+        """
+        if given is None or given == CameraSetup(calibration=given.calibration):
+            calibration = None if given is None else given.calibration
+            return replace(self.setup, calibration=calibration)
+        return given
 
 
 def read_outputs(path: Path | str, scores_topic: str | None = None) -> NodeOutputs:

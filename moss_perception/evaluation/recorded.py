@@ -75,11 +75,8 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     outputs = outputs or read_outputs(path, scores_topic)
     if outputs.run.complete and (lacking := _lacking(outputs)):
         raise MossError(f'{lacking}: expected all; the machine may be too busy')
-    if setup is not None and setup == CameraSetup(calibration=setup.calibration):
-        # A calibration alone says nothing of the frames, which the node knew.
-        setup = replace(outputs.setup, calibration=setup.calibration)
     inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv,
-                          setup=setup or outputs.setup, **topics)
+                          setup=outputs.executed_setup(setup), **topics)
     verification = verification or Verification()
     matcher = match(outputs, inputs.attempts, verification.ood_scores)
     matcher.complete(verification.attempts)

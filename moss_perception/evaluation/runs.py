@@ -73,7 +73,7 @@ class Run:
     :ivar code: digest of the code that evaluated them.
     :ivar finished: ISO 8601, UTC.
     :ivar keys: of the shard's records: for each recording in order, one for each checkpoint.
-    :ivar outcomes: for each recording in order, the digest of its table; empty for none.
+    :ivar outcomes: for each recording in order, the path of its table; empty for none.
     """
 
     fleet: str
@@ -95,16 +95,19 @@ def evaluations_of(stored: Sequence[Stored]) -> list[Evaluation]:
 
 def without_shared(records: Sequence[BagRecord], tables: Sequence[str]) -> tuple[BagRecord, ...]:
     """
-    Keep an outcome of a table as unmatched only if no recording with this table has matched it.
+    Keep a row of a table as unmatched once, and only if no recording with the table matched it.
 
-    :param tables: names the table of each recording; empty for the recorded outcomes.
+    :param tables: path of the table of each recording; empty for the recorded outcomes.
     """
-    met: dict[str, set[Any]] = defaultdict(set)
+    counted: dict[str, set[Any]] = defaultdict(set)
     for record, table in zip(records, tables, strict=True):
-        met[table] |= {_row(x) for x in record.attempts}
-    return tuple(replace(record, unmatched=tuple(
-        one for one in record.unmatched if not table or _row(one) not in met[table]))
-        for record, table in zip(records, tables, strict=True))
+        counted[table] |= {_row(x) for x in record.attempts}
+    found = []
+    for record, table in zip(records, tables, strict=True):
+        kept = tuple(x for x in record.unmatched if not table or _row(x) not in counted[table])
+        counted[table] |= {_row(x) for x in kept}
+        found.append(replace(record, unmatched=kept))
+    return tuple(found)
 
 
 def _row(of: AttemptRecord | UnmatchedOutcome) -> tuple[bool, int | None]:

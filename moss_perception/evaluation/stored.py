@@ -40,7 +40,7 @@ class Stored:
     """
     A recording's evaluation, and the key of its record.
 
-    :ivar outcomes: digest of the table of its outcomes, whose rows may belong to another
+    :ivar outcomes: path of the table of its outcomes, whose rows may belong to another
         recording; empty for the recorded ones.
     """
 
@@ -80,7 +80,7 @@ def replay_stored(recordings: Sequence[EvaluationInput], models: Sequence[Path],
                 store.remember(path, marks[path], done.digest)
             identity = _identity(task, done.digest, common)
             evaluation = evaluation_of(Path(task.model), work, [done.record])
-            found[n] = _stored(identity, store.write(identity, evaluation))
+            found[n] = _stored(task, identity, store.write(identity, evaluation))
     if refused:
         shown = '; '.join(list(refused.values())[:_SHOWN])
         more = f'; and {len(refused) - _SHOWN} more' if len(refused) > _SHOWN else ''
@@ -130,8 +130,8 @@ def _find(store: Store, task: Task, common: dict[str, dict[str, Any]]) -> Stored
         return None
     identity = _identity(task, task.digest, common)
     found = store.find(identity, task.recording.path)
-    return _stored(identity, found) if found else None
+    return _stored(task, identity, found) if found else None
 
 
-def _stored(identity: dict[str, Any], evaluation: Evaluation) -> Stored:
-    return Stored(digest(identity), evaluation, identity['options']['outcomes'])
+def _stored(task: Task, identity: dict[str, Any], evaluation: Evaluation) -> Stored:
+    return Stored(digest(identity), evaluation, task.recording.table)

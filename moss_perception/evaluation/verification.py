@@ -70,7 +70,7 @@ class Comparison:
         return (f'the scores DIFFER from those of an offline replay of the received frames: '
                 f'of {self.frames} frames {self.equal} are equal{late}, {self.replayed} were '
                 f'scored offline, and the largest difference is {self.largest:.3g}; expected '
-                'equal scores with the same engine, threads and budget level')
+                'equal scores with the same engine, threads, budget level and calibration')
 
 
 def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
@@ -112,7 +112,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     calibration = executed_setup.calibration if executed_setup is not None else None
     record = replay(
         bag, predictor, candidates_topic=topic, received=dict(outputs.statuses),
-        on_prediction=take, executed_setup=executed_setup,
+        on_prediction=take, executed_setup=outputs.executed_setup(executed_setup),
         **{**options, 'image_topic': values['topic'],
            'setup': replace(outputs.setup, calibration=calibration)})
     compared = compare(outputs, found)

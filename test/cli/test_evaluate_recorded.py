@@ -22,9 +22,9 @@ def bag(tmp_path, tiny_checkpoint):
     return write_bag(tmp_path, tiny_checkpoint, budget_level='1,2')
 
 
-def write_bag(tmp_path, tiny_checkpoint, **diagnostics):
+def write_bag(tmp_path, tiny_checkpoint, name='bag', **diagnostics):
     """Write four attempts; in the last none was executed."""
-    with RecordingWriter(tmp_path / 'bag') as writer:
+    with RecordingWriter(tmp_path / name) as writer:
         outputs = OutputsWriter(writer)
         for attempt in range(4):
             at = [START_NS + (attempt * 20 + n) * STEP_NS for n in range(FRAMES)]
@@ -40,10 +40,11 @@ def write_bag(tmp_path, tiny_checkpoint, **diagnostics):
             writer.outcome('over', attempt=attempt + 1, start_ns=at[0], decision_ns=at[DECISION],
                            end_ns=at[7], success=attempt in (0, 2), domain='real', motion='',
                            object='', executed=executed, candidate=1 if executed else None)
-        outputs.diagnostics(at[7], frames='32', scored='32', engine='onnxruntime',
-                            threads='1', model_sha256=file_sha256(tiny_checkpoint),
-                            topic='/image/compressed', **diagnostics)
-    return tmp_path / 'bag'
+        outputs.diagnostics(at[7], **{
+            'frames': '32', 'scored': '32', 'engine': 'onnxruntime', 'threads': '1',
+            'model_sha256': file_sha256(tiny_checkpoint), 'topic': '/image/compressed',
+            **diagnostics})
+    return tmp_path / name
 
 
 def test_recorded_scores_become_a_report_and_not_executed_attempts_are_counted_apart(
@@ -82,6 +83,20 @@ def test_the_checkpoint_that_was_running_is_named_or_another_one_refused(
     from moss_perception.core.resources import model_path
     assert moss([*arguments, str(model_path(''))]) == 1
     assert 'the predictor ran the checkpoint' in caplog.text
+
+
+def test_recordings_of_two_checkpoints_are_evaluated_apart(
+        bag, tiny_checkpoint, tmp_path, capsys):
+    other = write_bag(tmp_path, tiny_checkpoint, 'other', model_sha256='f' * 64)
+    table = tmp_path / 'table.csv'
+    table.write_text('start,end,success\n' + ''.join(
+        f'{START_NS // 10**9 + x},{START_NS // 10**9 + x + 0.6},1\n' for x in (0, 500)))
+    assert moss(['evaluate', str(bag), str(other), '--scores', 'recorded', '--outcomes',
+                 str(table), '--report', str(tmp_path / 'report')]) == 0
+    found = json.loads((tmp_path / 'report' / 'report.json').read_text())['checkpoints']
+    assert [one['sha256'][:4] for one in found] == [file_sha256(tiny_checkpoint)[:4], 'ffff']
+    # The row that none of them matches is counted once.
+    assert capsys.readouterr().out.count('1 of 2 outcomes match no image') == 1
 
 
 def test_a_recording_without_scores_says_what_was_expected(tmp_path, caplog):

@@ -47,7 +47,7 @@ def test_a_table_for_one_recording_leaves_the_other_its_own(
 
 
 @pytest.mark.parametrize(('columns', 'lost', 'unmatched'), [
-    ('bag', ['b'], [[], [1]]), ('attempt', ['1'], [[1], [1]]), ('attempt', [], [[], []])])
+    ('bag', ['b'], [[], [1]]), ('attempt', ['1'], [[1], []]), ('attempt', [], [[], []])])
 def test_a_row_is_unmatched_whatever_row_has_its_number_in_another_recording(
         factory, make_bag, tiny_checkpoint, tmp_path, columns, lost, unmatched):
     bags = [str(make_bag([factory.image(factory.START_NS, side=40)], name=x)) for x in 'ab']

@@ -90,6 +90,12 @@ def test_rows_that_stamps_match_are_counted_once(imports, robot, tmp_path):
     imports('monday', 'tuesday', table=False, words=words)
     assert contents_of(tmp_path) == (3, 5, 2, [('monday', 2, 'not executed'),
                                                ('monday', 5, 'no images')])
+    # Numbers that start again change nothing but themselves.
+    numbered = [f'{row},{n}' for row, n in zip(rows, (1, 2, 1, 2, 2), strict=True)]
+    words = write_table(tmp_path / 'both.csv', f'{HEAD},executed,attempt', numbered)
+    imports('monday', 'tuesday', table=False, words=words, out='numbered')
+    assert contents_of(tmp_path, 'numbered') == (3, 5, 2, [('monday', 2, 'not executed'),
+                                                           ('monday', 2, 'no images')])
 
 
 def test_outcomes_in_the_recordings_are_not_shared(imports, tmp_path):

@@ -158,7 +158,8 @@ def test_a_calibration_in_a_file_scores_as_that_of_a_topic(start, tiny_checkpoin
     path = write_calibration(tmp_path / 'cal.yaml', (40, 40), 40.0, ())
     offline = replay(tmp_path / 'with', Predictor.load(str(tiny_checkpoint), threads=1))
     status, output = run(start, 'sim_bag:=none', f'real_bag:={tmp_path / "without"}', 'out:=out',
-                         f'real_topics:=calibration:={path}', f'model:={tiny_checkpoint}')
+                         f'real_topics:=calibration:={path},camera_info:=/camera/info',
+                         f'model:={tiny_checkpoint}')
     assert status == 0, output
     found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
     assert [(x.source, x.score) for x in found.attempts] == [

@@ -129,6 +129,11 @@ def test_a_calibration_in_a_file_draws_grasps_in_the_frame_that_the_node_knew(re
     moved = rewrite(bag, tmp_path / 'robot', _in_base)
     found, = evaluate_recorded(moved, setup=CameraSetup.of(calibration=path)).attempts
     assert found.source != 'default' and found.fingers.size
+    outputs = read_outputs(bag)
+    base = outputs.setup.candidates_transform
+    for given in (None, CameraSetup.of(calibration=path)):
+        assert outputs.executed_setup(given).candidates_transform.numbers == base.numbers
+    assert outputs.executed_setup(CameraSetup.of(rectified='true')).candidates_transform is None
 
 
 def test_grasps_are_drawn_as_wide_as_the_gripper_of_the_nodes_model(record, tmp_path):

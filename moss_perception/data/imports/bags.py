@@ -26,6 +26,7 @@ from moss_perception.data.imports.samples import (
     Planned,
 )
 from moss_perception.data.imports.survey import describe, Place, Survey, survey
+from moss_perception.data.outcomes import Outcome
 from moss_perception.data.sample_shards import sample_path, write_samples
 from moss_perception.data.schema import Sample
 import numpy as np
@@ -72,6 +73,23 @@ class BagInput:
     parts: int = 1
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """
+    An attempt that was left out.
+
+    :ivar reason: a short constant to count by.
+    :ivar message: the reason in words.
+    :ivar line: line of the table that it was read from; ``None`` if there is no table.
+    """
+
+    recording: str
+    attempt: int
+    reason: str
+    message: str
+    line: int | None = None
+
+
 @dataclass
 class Imported:
     """
@@ -80,7 +98,8 @@ class Imported:
     :ivar attempts: how many attempts it has.
     :ivar groups: group labels of each sample.
     :ivar successes: whether each sample's executed grasp succeeded.
-    :ivar left_out: attempt, reason and message of each that was left out.
+    :ivar left_out: each attempt that was left out.
+    :ivar lines: the lines of the table that its attempts were read from.
     :ivar where: where stamps lie, in words, if no attempt has images.
     :ivar cameras: the calibrations in words.
     :ivar damage: of the recording; empty if none is known.
@@ -94,13 +113,19 @@ class Imported:
     attempts: int = 0
     groups: list[dict[str, str]] = field(default_factory=list)
     successes: list[bool] = field(default_factory=list)
-    left_out: list[tuple[int, str, str]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    lines: set[int | None] = field(default_factory=set)
     where: str = ''
     cameras: Counter = field(default_factory=Counter)
     damage: str = ''
     duration_s: float = 0.0
     doubts: list[str] = field(default_factory=list)
     doubtful: Counter = field(default_factory=Counter)
+
+    def leave_out(self, outcome: Outcome, error: AttemptError) -> None:
+        """Note why an attempt is left out."""
+        self.left_out.append(LeftOut(self.name, outcome.attempt, error.reason, str(error),
+                                     outcome.line))
 
 
 def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts,
@@ -122,7 +147,8 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
         # In the order in which their images come, which is another one if stamps jump back.
         attempts = sorted(attempts, key=lambda x: found.image_at(x.outcome.decision_ns))
         done = Imported(one.name, 0 if one.part else len(attempts),
-                        duration_s=(recording.end_ns - recording.start_ns) / 1e9)
+                        duration_s=(recording.end_ns - recording.start_ns) / 1e9,
+                        lines={x.outcome.line for x in attempts})
         if not one.part:
             done.doubts = [*found.stamps.lines(), *found.clock.lines(),
                            *found.clock.outcomes(x.outcome for x in attempts),
@@ -134,9 +160,9 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
                 try:
                     plans[n] = plan(attempt, found, settings)
                 except AttemptError as error:
-                    done.left_out.append((attempt.outcome.attempt, error.reason, str(error)))
+                    done.leave_out(attempt.outcome, error)
                     progress(1)
-        if not plans and all(reason == NO_IMAGES for _, reason, _ in done.left_out):
+        if not plans and all(x.reason == NO_IMAGES for x in done.left_out):
             done.where = found.where(np.array([x.outcome.decision_ns for x in attempts]))
         labels = labels_of(recording, [x.outcome for x in attempts])
         samples = _Samples(recording, found, plans, labels, one, done, settings, progress)
@@ -156,7 +182,7 @@ def _check_attempts(one: BagInput, attempts: Sequence[Execution]) -> None:
     if not attempts:
         raise BagError(f'{one.path}: no outcomes of attempts: expected some on /grasp_outcome '
                        '(--outcome-topic), or a file of them (--outcomes)')
-    for before, after in pairwise(attempts):
+    for before, after in pairwise(x for x in attempts if not x.outcome.apart):
         first, second = before.outcome, after.outcome
         if second.start_ns < first.end_ns:
             raise BagError(
@@ -216,7 +242,7 @@ class _Samples:
             sample = build(planned, self.found, lambda index: images[index][0],
                            sizes.pop(), self.bag.name, self.settings, self.labels[n])
         except AttemptError as error:
-            self.done.left_out.append((outcome.attempt, error.reason, str(error)))
+            self.done.leave_out(outcome, error)
             return None
         finally:
             self.progress(1)

@@ -19,9 +19,10 @@ from moss_perception.data.imports.bags import (
     FindAttempts,
     import_bag,
     Imported,
+    LeftOut,
     SHARD,
 )
-from moss_perception.data.imports.samples import ImportSettings, NO_IMAGES
+from moss_perception.data.imports.samples import ImportSettings, NO_ATTEMPT, NO_IMAGES
 from moss_perception.data.imports.survey import describe
 from moss_perception.data.sample_shards import sample_path, write_samples
 from moss_perception.data.scenes import save_dataset
@@ -43,7 +44,7 @@ class Contents:
     :ivar successes: how many samples' executed grasps succeeded.
     :ivar groups: number of samples by group and value.
     :ivar cameras: number of samples by calibration.
-    :ivar left_out: recording, attempt, reason and message of each attempt that was left out.
+    :ivar left_out: each attempt that was left out.
     :ivar damage: what is missing from a recording or wrong with its stamps, a line each.
     :ivar doubtful: number of images that may show nothing, by
         :data:`moss_perception.core.looks.LOOKS`.
@@ -54,7 +55,7 @@ class Contents:
     successes: int = 0
     groups: dict[str, Counter] = field(default_factory=dict)
     cameras: Counter = field(default_factory=Counter)
-    left_out: list[tuple[str, int, str, str]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     doubtful: Counter = field(default_factory=Counter)
 
@@ -72,17 +73,17 @@ class Contents:
         return {'samples': self.samples, 'attempts': self.attempts, 'successes': self.successes,
                 'groups': {name: dict(sorted(x.items())) for name, x in self.groups.items()},
                 'calibrations': dict(self.cameras),
-                'left_out': [dict(zip(('recording', 'attempt', 'reason', 'message'), one,
-                                      strict=True)) for one in self.left_out]}
+                'left_out': [{name: getattr(one, name) for name in (
+                    'recording', 'attempt', 'reason', 'message')} for one in self.left_out]}
 
     def warnings(self) -> list[str]:
         """List what a training on these samples should know, a line each."""
         found = list(self.damage) + [f'{count} images are {LOOKS[look]}'
                                      for look, count in sorted(self.doubtful.items())]
-        for reason, count in Counter(reason for _, _, reason, _ in self.left_out).items():
-            bag, attempt, _, why = next(x for x in self.left_out if x[2] == reason)
+        for reason, count in Counter(x.reason for x in self.left_out).items():
+            one = next(x for x in self.left_out if x.reason == reason)
             found.append(f'{count} of {self.attempts} attempts are left out ({reason}), such as '
-                         f'attempt {attempt} of {bag}: {why}')
+                         f'attempt {one.attempt} of {one.recording}: {one.message}')
         if self.samples < FEW:
             found.append(f'{self.samples} attempts are too few to train on: expected {FEW} or '
                          'more; import more recordings')
@@ -134,7 +135,7 @@ def import_bags(inputs: Sequence[BagInput], out: Path, find: FindAttempts,
 
 
 def save_samples(samples: Iterable[Sample], out: Path,
-                 left_out: Sequence[tuple[str, int, str, str]] = ()) -> Contents:
+                 left_out: Sequence[LeftOut] = ()) -> Contents:
     """
     Write a folder of samples, as a whole or not at all.
 
@@ -215,11 +216,11 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
             if (line := f'{one.name}: {line}') not in contents.damage:
                 contents.damage.append(line)
         contents.doubtful += one.doubtful
-        contents.left_out += [(one.name, *why) for why in one.left_out]
+        contents.left_out += one.left_out
     _forget_others(contents, inputs, done)
     # Whatever processes shared the work.
     place = {one.name: n for n, one in enumerate(inputs)}
-    contents.left_out.sort(key=lambda x: (place[x[0]], x[1]))
+    contents.left_out.sort(key=lambda x: (place[x.recording], x.attempt))
     contents.cameras = Counter(dict(sorted(contents.cameras.items())))
     if not contents.samples and (where := next((one.where for one in done if one.where), '')):
         raise BagError(f'{inputs[0].path}: no attempt has images: {where}')
@@ -235,34 +236,39 @@ def _require_samples(contents: Contents) -> None:
     """
     if contents.samples or not contents.left_out:
         return
-    reasons = Counter(reason for _, _, reason, _ in contents.left_out)
-    bag, attempt, _, why = next(x for x in contents.left_out
-                                if x[2] == reasons.most_common(1)[0][0])
+    reasons = Counter(x.reason for x in contents.left_out)
+    one = next(x for x in contents.left_out if x.reason == reasons.most_common(1)[0][0])
     # What is wrong with a recording may be the cause.
     raise BagError('; '.join([
-        f'none of the {contents.attempts} attempts can be imported: attempt {attempt} of '
-        f'{bag}: {why}', *([_first(contents.damage, 3, '; ')] if contents.damage else [])]))
+        f'none of the {contents.attempts} attempts can be imported: attempt {one.attempt} '
+        f'of {one.recording}: {one.message}',
+        *([_first(contents.damage, 3, '; ')] if contents.damage else [])]))
 
 
 def _forget_others(contents: Contents, inputs: Sequence[BagInput],
                    done: Sequence[Imported]) -> None:
-    """Leave the attempts of another recording out of the count where recordings share a table."""
+    """Count each row of a table that recordings share once: where its attempt is, if anywhere."""
     for table in {one.outcomes for one in inputs if one.shared}:
         names = {one.name for one in inputs if one.outcomes == table}
-        without = Counter(attempt for one in done if one.name in names
-                          for attempt, reason, _ in one.left_out if reason == NO_IMAGES)
-        # Each recording has seen all rows.
-        every = sum(one.attempts for one in done if one.name in names)
-        contents.attempts -= every - every // len(names)
+        parts = [one for one in done if one.name in names]
+        not_there = {one.name: {x.line for x in one.left_out if _is_elsewhere(x)}
+                     for one in parts}
+        lines = {line for one in parts for line in one.lines}
+        contents.attempts -= sum(one.attempts for one in parts) - len(lines)
+        nowhere = set.intersection(*not_there.values())
         kept, seen = [], set()
         for one in contents.left_out:
-            name, attempt, reason, _ = one
-            if name in names and reason == NO_IMAGES:
-                if without[attempt] < len(names) or attempt in seen:
+            if one.recording in names and _is_elsewhere(one):
+                if one.line not in nowhere or one.line in seen:
                     continue
-                seen.add(attempt)
+                seen.add(one.line)
             kept.append(one)
         contents.left_out = kept
+
+
+def _is_elsewhere(one: LeftOut) -> bool:
+    """Tell whether an attempt may be of another recording."""
+    return one.reason in (NO_IMAGES, NO_ATTEMPT)
 
 
 def _first(names: Sequence[str], count: int = 5, between: str = ', ') -> str:

@@ -12,7 +12,7 @@ from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.lead_times import executed_lead_time
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.imports.survey import Survey
-from moss_perception.data.outcomes import Outcome
+from moss_perception.data.outcomes import Outcome, OUTSIDE
 from moss_perception.data.schema import Attempt, check_opening, Sample
 import numpy as np
 
@@ -100,8 +100,8 @@ class AttemptError(DataError):
         return type(self), (self.reason, str(self))
 
 
-NO_IMAGES = 'no images'
-"""Reason of an attempt of another recording, if recordings share their outcomes."""
+NO_IMAGES, NO_ATTEMPT = 'no images', 'no attempt'
+"""Reasons of an attempt of another recording, if recordings share their outcomes."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ def plan(attempt: Execution, found: Survey, settings: ImportSettings) -> Planned
     :raises AttemptError: if it can't become a sample.
     """
     outcome = attempt.outcome
+    if outcome.apart:
+        raise AttemptError(NO_IMAGES if outcome.apart == OUTSIDE else NO_ATTEMPT, outcome.apart)
     # First, since an attempt without images may be one of another recording.
     decided = _decided(outcome, found)
     if not outcome.executed:

@@ -45,12 +45,14 @@ class Found:
     :ivar how: what they were found by, in words.
     :ivar source: one of :data:`SOURCES`.
     :ivar doubts: what may be wrong with them, a line each.
+    :ivar decided: whether their decisions are known; if not, they are when the gripper closed.
     """
 
     spans: Sequence[Span]
     how: str
     source: str
     doubts: Sequence[str] = ()
+    decided: bool = True
 
     @cached_property
     def _decided(self) -> list[tuple[int, int]]:
@@ -117,7 +119,8 @@ class Search:
     :ivar outcome_topic: topic of outcomes; ``None`` for ``/grasp_outcome``.
     :ivar closed: ``high`` or ``low``, see :func:`moss_perception.data.labels.gripper.closings`.
     :ivar before_s: longest time from the start of an attempt to its decision, seconds.
-    :ivar after_s: longest time from the decision to the end, seconds.
+    :ivar after_s: longest time to the end, seconds: from the decision, or from the closing of the
+        gripper if ``lead_time_s`` is known.
     :ivar gap_s: messages with less time between them belong to one attempt, seconds.
     :ivar lead_time_s: from the decision until the gripper closes, seconds, of attempts that are
         found by the gripper alone; 0 if it is not known.
@@ -185,12 +188,13 @@ def _by_gripper(recording: Recording, clock: Clock, search: Search) -> Found | N
     found = closings(recording, topics[0], clock.lag_ns, search.closed)
     early_ns = round(search.lead_time_s * 1e9)
     spans = _around([at - early_ns for at, _ in found.spans], search, clock,
-                    [opened for _, opened in found.spans])
+                    [opened for _, opened in found.spans], early_ns)
     doubts = [] if early_ns else [
         f'the decisions are taken for the moments at which the gripper on {found.topic} closes, '
         'so the images show it at the object, and the lead time is not known: name the topic of '
         'executed grasps, or give the time from decision to closing (moss label --lead-time)']
-    return Found(spans, f'by the gripper on {found.topic}, {found.closed}', GRIPPER, doubts)
+    return Found(spans, f'by the gripper on {found.topic}, {found.closed}', GRIPPER, doubts,
+                 bool(early_ns))
 
 
 def _by_candidates(recording: Recording, clock: Clock, search: Search) -> Found | None:
@@ -237,13 +241,13 @@ def _last_of_groups(stamps: Sequence[int], search: Search) -> list[int]:
 
 
 def _around(decisions: Sequence[int], search: Search, clock: Clock,
-            ends: Sequence[int | None] = ()) -> list[Span]:
+            ends: Sequence[int | None] = (), lead_ns: int = 0) -> list[Span]:
     """Give each decision a start and an end, so that attempts do not overlap."""
     before_ns, after_ns = round(search.before_s * 1e9), round(search.after_s * 1e9)
     spans: list[Span] = []
     for n, decision_ns in enumerate(decisions):
         earliest = spans[-1].end_ns if spans else min(clock.first_ns, decision_ns)
-        end_ns = min([decision_ns + after_ns, *decisions[n + 1:n + 2]])
+        end_ns = min([decision_ns + lead_ns + after_ns, *decisions[n + 1:n + 2]])
         if n < len(ends) and (opened := ends[n]) is not None:
             end_ns = min(end_ns, opened)
         spans.append(Span(max(decision_ns - before_ns, earliest), decision_ns, end_ns))

@@ -5,6 +5,7 @@ import shlex
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.labels.clock import in_words
+from moss_perception.data.labels.conflicts import numbers_before
 from moss_perception.data.labels.label import Label, Labels, time_name
 import numpy as np
 
@@ -141,10 +142,14 @@ def of_attempts(labels: Labels) -> list[str]:
     starts = [str(x.row.line) for x in labels.rows
               if x.is_whole and not x.decided and not labels.is_outside(x)]
     if starts:
+        closings = found is not None and not found.decided
         lost.append(
-            f'{len(starts)} rows have no decision, and not exactly one was found within '
-            f'them ({table.at} {_names(starts)}): their start is taken for it, though the robot '
-            'decides later; expected a column decision, or a topic of executed grasps')
+            f'{len(starts)} rows have no decision, and '
+            + ('only the gripper tells when it closes' if closings else
+               'not exactly one was found within them')
+            + f' ({table.at} {_names(starts)}): their start is taken for it, though the robot '
+            'decides later; expected a column decision, or a topic of executed grasps'
+            + (', or the time from decision to closing (moss label --lead-time)' * closings))
     if lacking := lacking_rows(labels):
         assert found is not None  # else none is lacking
         lost.append(f'{len(lacking)} attempts found {found.how} have no row: '
@@ -157,6 +162,8 @@ def readings(labels: Labels) -> list[str]:
     found, said = labels.found, []
     if found is None:
         return []
+    if before := numbers_before(labels):
+        said.append(f'its numbers count {before} attempts before those of this recording')
     if taken := sum(x.taken is not None for x in labels.rows):
         said.append(f'{taken} rows have no decision: it is taken from the attempts found '
                     f'{found.how}')

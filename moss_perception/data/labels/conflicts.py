@@ -42,25 +42,9 @@ def _cause(label: Label, found: Found | None, step_ns: int) -> str:
 
 def other_numbers(labels: Labels) -> str:
     """Return which row has the number of one attempt and the time of another; empty if none."""
-    table, found, clock = labels.table, labels.found, labels.clock
-    if found is None or clock is None:
-        return ''
-    # Numbers of a table of several recordings start again in each, or go on from those of the
-    # recordings before.
-    before = max((x.row.attempt or 0 for x in labels.rows
-                  if x.outcome.end_ns < clock.first_ns), default=0)
-    numbered = [(x, number, number - x.found) for x in labels.rows
-                if x.at_ns is not None and x.found and (number := x.row.attempt) is not None]
-    counts = Counter(more for *_, more in numbered)
-    usual = max(counts, key=lambda more: (counts[more], more in (0, before)), default=0)
-    # By one more or by less, numbers differ where the times are of the attempts beside; and a row
-    # alone tells nothing.
-    inside = sum(not labels.is_outside(x) for x in labels.rows)
-    if usual not in (0, before) and (
-            usual <= max(before, 1) or counts[usual] < max(2, inside / 2)):
-        usual = before
-    for label, number, more in numbered:
-        if more == usual or label.at_ns is None:
+    table, found, usual = labels.table, labels.found, numbers_before(labels)
+    for label, number, more in _numbered(labels):
+        if more == usual or label.at_ns is None or found is None:
             continue
         name = time_name(label.row)
         late_s = (label.at_ns - label.outcome.decision_ns) / 1e9
@@ -71,3 +55,34 @@ def other_numbers(labels: Labels) -> str:
             'the times, or leave the numbers out if they count something else'
             + ''.join(f'; {x}' for x in found.doubts)))
     return ''
+
+
+def numbers_before(labels: Labels) -> int:
+    """
+    Return how many attempts the numbers of a table count before those of the recording.
+
+    Numbers of a table of several recordings start again in each, or go on from those of the
+    recordings before. These may have no row left, or be counted otherwise.
+    """
+    if labels.found is None or labels.clock is None:
+        return 0
+    first_ns = labels.clock.first_ns
+    before = max((x.row.attempt or 0 for x in labels.rows if x.outcome.end_ns < first_ns),
+                 default=0)
+    counts = Counter(more for *_, more in _numbered(labels))
+    usual = max(counts, key=lambda more: (counts[more], more in (0, before)), default=0)
+    if usual in (0, before):
+        return usual
+    inside = [x.row.attempt for x in labels.rows if not labels.is_outside(x)]
+    # By one more or by less, numbers differ where the times are of the attempts beside; a row
+    # alone tells nothing; and what is counted before the recording has no row in it.
+    if (usual <= max(before, 1) or counts[usual] < max(2, len(inside) / 2)
+            or any(number is not None and number <= usual for number in inside)):
+        return before
+    return usual
+
+
+def _numbered(labels: Labels) -> list[tuple[Label, int, int]]:
+    """List the rows with number and time, their numbers, and by how much these are higher."""
+    return [(x, number, number - x.found) for x in labels.rows
+            if x.at_ns is not None and x.found and (number := x.row.attempt) is not None]

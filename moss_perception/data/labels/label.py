@@ -7,7 +7,7 @@ from moss_perception.data.labels.attempts import Found
 from moss_perception.data.labels.clock import Clock
 from moss_perception.data.labels.hints import Hint
 from moss_perception.data.labels.table import Row, Table
-from moss_perception.data.outcomes import Outcome
+from moss_perception.data.outcomes import LOST, Outcome, OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,13 @@ class Labels:
     def is_lost(self, label: Label) -> bool:
         """Tell whether a row has one time within the recording, but at no attempt of it."""
         return not label.is_whole and label.found is None and not self.is_outside(label)
+
+    def apart(self, label: Label) -> str:
+        """Return why a row is no attempt of the recording; empty if it may be one."""
+        # An attempt with times of its own has the images within them, even where stamps jump.
+        if label.is_whole:
+            return ''
+        return OUTSIDE if self.is_outside(label) else LOST if self.is_lost(label) else ''
 
 
 def is_whole(row: Row) -> bool:

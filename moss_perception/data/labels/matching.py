@@ -7,7 +7,7 @@ from pathlib import Path
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording, recording_name
-from moss_perception.data.labels.attempts import find_attempts, Found, GRIPPER, Search
+from moss_perception.data.labels.attempts import find_attempts, Found, Search
 from moss_perception.data.labels.clock import Clock, clock_of, Reading
 from moss_perception.data.labels.conflicts import other_numbers, twice
 from moss_perception.data.labels.hints import Hint, hint_of, NEAR_NS
@@ -110,7 +110,7 @@ def _label(table: Table, number: int, row: Row, times: TableTimes, found: Found 
                               f'{row.times[name].text} and end {row.times["end"].text}: expected '
                               'them in this order')
         # When the gripper closes, the robot has decided long before.
-        inside = [] if name == 'decision' or found is None or found.source == GRIPPER else (
+        inside = [] if name == 'decision' or found is None or not found.decided else (
             found.within(start_ns, end_ns))
         taken = inside[0] if len(inside) == 1 else None
         if taken is not None and found is not None:

@@ -1,5 +1,6 @@
 """The outcomes that commands use: those of a recording, or of a table whose times fit it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from moss_perception.data.bags.reader import Recording
@@ -18,8 +19,8 @@ def outcomes_of(recording: Recording, table: Path | str | None, *, image_topic: 
 
     :param table: file of the outcomes; ``None`` for the recorded ones.
     :param image_topic: topic of the images; empty if the recording has none.
-    :returns: those of a table have lead times where the gripper tells them. A row with one time,
-        at which the recording has no attempt, is left out.
+    :returns: those of a table have lead times where the gripper tells them. A row of no attempt
+        of the recording says so (``apart``).
     :raises BagError: if the outcomes can't be read, or the times of the table are clearly of
         another clock.
     """
@@ -29,6 +30,6 @@ def outcomes_of(recording: Recording, table: Path | str | None, *, image_topic: 
                     outcome_topic=outcome_topic)
     labels = read_labels(table, recording if image_topic else None, image_topic or None, search)
     refuse_another_clock(labels, str(recording.path))
-    outcomes = [x.outcome for x in labels.rows if not labels.is_lost(x)]
+    outcomes = [replace(x.outcome, apart=labels.apart(x)) for x in labels.rows]
     return outcomes if labels.clock is None else with_lead_times(
         outcomes, recording, labels.clock, search)[0]

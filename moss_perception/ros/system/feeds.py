@@ -60,12 +60,10 @@ def player(given: dict[str, str], recorded: str, rate: float, simulated: bool,
     :param of_node: further fields of the process.
     """
     namespace = of_node['namespace']
-    more: dict[str, Any] = {}
-    remappings: tuple[tuple[str, str], ...] = ()
-    if given['calibration']:
-        more['calibration'] = absolute(given['calibration'])
-        if (topic := given['camera_info_topic']) != 'camera_info':
-            remappings = (('camera_info', topic),)
+    more = {'calibration': absolute(given['calibration'])} if given['calibration'] else {}
+    topic = given['camera_info_topic']
+    # Parameter files may name a calibration, too.
+    remappings = (('camera_info', topic),) if topic != 'camera_info' else ()
     return Process('bag_player', 'bag_player', JOB, remappings=remappings, parameters={
         'bag': absolute(given['bag']),
         'rate': rate,

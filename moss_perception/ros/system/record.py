@@ -24,7 +24,7 @@ from moss_perception.ros.system.processes import (
 from moss_perception.ros.system.robots import ROBOT_ARGUMENTS
 
 # A recording has its attempts already.
-_OF_BAGS = ('bag', 'bag_rate', 'lock_step')
+_OF_BAGS = ('bag', 'bag_rate', 'lock_step', 'calibration')
 _TRANSPORT = Argument(
     'image_transport', '', 'transport of the images, raw or compressed: a plugin such as ffmpeg '
     'is not recorded, so convert its images with ros2 run image_transport republish; empty: as '

@@ -6,7 +6,9 @@ import lab_bag as lab
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.labels.attempts import find_attempts, Search
+from moss_perception.data.labels.checks import of_attempts
 from moss_perception.data.labels.clock import clock_of
+from moss_perception.data.labels.matching import read_labels
 import pytest
 
 
@@ -63,7 +65,23 @@ def test_the_decision_of_an_attempt_that_only_the_gripper_tells_is_doubtful_or_s
                            '/gripper/command closes, so the images show it at the object')
     stated = found_in(bag, lead_time_s=0.7)
     assert seconds(stated) == [(0.3, 4.3, 7.0), (7.3, 11.3, 14.0), (16.8, 20.8, 23.5)]
-    assert not stated.doubts
+    assert not stated.doubts and stated.decided
+    # An attempt ends after the gripper has closed, however early the decision was.
+    early = found_in(bag, lead_time_s=3.5)
+    assert seconds(early) == [(0.0, 1.5, 7.0), (7.0, 8.5, 14.0), (14.0, 18.0, 23.5)]
+
+
+def test_a_row_takes_the_decision_that_is_known_from_the_closing(make_bag, tmp_path):
+    path = tmp_path / 'table.csv'
+    path.write_text('start,end,success\n3,8,1\n10,15,0\n')
+    with Recording(make_bag(lab.images() + GRIPPERS['true is closed']())) as recording:
+        told, closed = (read_labels(path, recording, search=Search(lead_time_s=x))
+                        for x in (0.8, 0.0))
+    assert [round((x.outcome.decision_ns - lab.START_NS) / 1e9, 3) for x in told.rows] == [
+        4.2, 11.2]
+    assert [x.decided for x in closed.rows] == [False, False]
+    assert any('only the gripper tells when it closes (line 2, 3)' in x
+               and 'moss label --lead-time' in x for x in of_attempts(closed))
 
 
 def test_you_can_say_which_value_is_closed(make_bag):

@@ -3,9 +3,19 @@
 import lab_bag as lab
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.labels.checks import findings, lacking_rows, of_attempts, within
+from moss_perception.data.labels.checks import (
+    findings,
+    lacking_rows,
+    of_attempts,
+    readings,
+    within,
+)
 from moss_perception.data.labels.matching import read_labels
 from moss_perception.data.labels.outcomes import outcomes_of
+from moss_perception.data.outcomes import LOST, OUTSIDE
+from moss_perception.evaluation.attempts import Attempt
+from moss_perception.evaluation.findings import Seen, unmatched
+from moss_perception.evaluation.matching import Matcher
 import numpy as np
 import pytest
 
@@ -96,6 +106,19 @@ def test_a_number_that_does_not_go_with_the_others_is_named(read, more):
         read('nr,time,success', rows)
 
 
+def test_numbers_do_not_hide_a_clock_that_is_wrong_by_attempts(make_bag, tmp_path):
+    # The clock is 40 s behind: the first two rows are at no attempt, the others two too early.
+    decisions_s = range(60, 241, 20)
+    path = tmp_path / 'table.csv'
+    path.write_text('nr,time,success\n' + ''.join(
+        f'{n},{x + 3 - 40},1\n' for n, x in enumerate(decisions_s, 1)))
+    entries = lab.images(260.0, 1.0, 4) + lab.executed(decisions_s)
+    with Recording(make_bag(entries)) as recording, pytest.raises(
+            BagError, match='line 4: attempt is 3, but the time 63 is 3.000 s after the decision '
+            'of attempt 1'):
+        read_labels(path, recording)
+
+
 def test_numbers_may_go_on_from_those_of_another_recording(read):
     begin_s = lab.START_NS / 1e9
     labels = read('nr,time,success', [
@@ -103,6 +126,7 @@ def test_numbers_may_go_on_from_those_of_another_recording(read):
         *(f'{7 + n},{begin_s + x + 1:.1f},0' for n, x in enumerate(DECISIONS_S, 1))])
     assert [x.outcome.attempt for x in within(labels)] == list(range(8, 20))
     assert len(labels.outside) == 7
+    assert 'its numbers count 7 attempts before those of this recording' in readings(labels)
 
 
 def test_times_at_which_attempts_begin_are_told_from_those_after_them(read):
@@ -176,8 +200,28 @@ def test_a_row_that_is_left_out_is_no_outcome(make_bag, tmp_path):
     with Recording(make_bag(entries)) as recording:
         kept = outcomes_of(recording, path, image_topic=lab.IMAGES)
         assert [x.row.line for x in read_labels(path, recording).lost] == [3]
-    assert [(x.attempt, (x.decision_ns - lab.START_NS) / 1e9) for x in kept] == [
-        (1, 10.0), (3, 100.0)]
+    assert [(x.attempt, (x.decision_ns - lab.START_NS) / 1e9, x.apart) for x in kept] == [
+        (1, 10.0, ''), (2, 40.5, LOST), (3, 100.0, '')]
+    matcher = Matcher([Attempt(x) for x in kept])
+    for stamp_s in (10, 40, 100):
+        matcher.see(lab.START_NS + stamp_s * lab.SECOND)
+    assert [x.outcome.attempt for x in matcher.unmet()] == [2]
+    row, = unmatched(matcher, Seen())
+    assert (row.why, row.line) == (LOST, 3)
+
+
+def test_a_row_after_the_last_image_belongs_to_none_of_them(make_bag, tmp_path):
+    path = tmp_path / 'table.csv'
+    path.write_text('time,success\n6,1\n13,0\n28,1\n30.4,0\n')
+    entries = lab.images(30.0, 0.5, 4) + lab.signal(
+        'std_msgs/msg/Bool', '/gripper/command', lab.opened_and_closed(False, True))
+    with Recording(make_bag(entries)) as recording:
+        kept = outcomes_of(recording, path, image_topic=lab.IMAGES)
+        last_ns = recording.end_ns
+    assert [x.apart for x in kept] == ['', '', '', OUTSIDE]
+    matcher = Matcher([Attempt(x) for x in kept])
+    matcher.see(last_ns)
+    assert kept[3] in [x.outcome for x in matcher.unmet()]
 
 
 LAST_S = (5.0, 12.0, 28.0)
