@@ -152,17 +152,17 @@ make_scenes sim "$test_scenes" 1000000 sim --latency-draws "$draws"
 make_scenes shifted "$test_scenes" 1100000 shifted --latency-draws "$draws"
 make_scenes held_out "$test_scenes" 1200000 sim --split held_out --latency-draws "$draws"
 # Of these only the choice of variants knows.
-make_scenes validation_sim "$validation_scenes" 1500000 sim --latencies
+make_scenes validation_sim "$validation_scenes" 1500000 sim
 validation=("sim=$folder/validation_sim")
 if ((!small)); then
-  make_scenes validation_shifted "$validation_scenes" 1600000 shifted --latencies
-  make_scenes validation_held_out "$validation_scenes" 1700000 sim --split held_out --latencies
+  make_scenes validation_shifted "$validation_scenes" 1600000 shifted
+  make_scenes validation_held_out "$validation_scenes" 1700000 sim --split held_out
   validation+=("shifted=$folder/validation_shifted" "held_out=$folder/validation_held_out")
 fi
 # The scenes of sim again, with one factor of the shift or with several.
 paired=("sim=$folder/sim")
 for factor in "${factors[@]}"; do
-  make_scenes "factors/$factor" "$factor_scenes" 1000000 "shifted.$factor" --latencies
+  make_scenes "factors/$factor" "$factor_scenes" 1000000 "shifted.$factor"
   paired+=("$factor=$folder/factors/$factor")
 done
 

@@ -52,12 +52,12 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--candidates', type=int, default=0, metavar='N',
                         help='with --out: candidates of each scene (default: as the cell has)')
     latencies = parser.add_mutually_exclusive_group()
-    latencies.add_argument('--latencies', type=float, nargs='*', metavar='S',
-                           help='with --out: keep lead times, and execute each candidate also at '
-                                'these latencies in seconds, ascending (default: no lead times)')
+    latencies.add_argument('--latencies', type=float, nargs='+', metavar='S',
+                           help='with --out: execute each candidate also at these latencies in '
+                                'seconds, ascending (default: only at that of the cell)')
     latencies.add_argument('--latency-draws', type=int, metavar='N',
-                           help='with --out: keep lead times, and execute each candidate also at '
-                                'this number of latencies, drawn for each scene from 0 to 0.3 s')
+                           help='with --out: execute each candidate also at this number of '
+                                'latencies, drawn for each scene from 0 to 0.3 s')
 
 
 def record(arguments: argparse.Namespace) -> int:
@@ -115,10 +115,8 @@ def _write_recording(arguments, source, log: logging.Logger) -> dict[str, int]:
 def _write_shards(arguments, source, log: logging.Logger) -> dict[str, int]:
     from moss_perception.simulation.attempt import Latencies
     from moss_perception.simulation.generate import generate
-    latencies = None
-    if arguments.latencies is not None:
-        latencies = Latencies(tuple(arguments.latencies))
-    elif arguments.latency_draws is not None:
+    latencies = Latencies(tuple(arguments.latencies or ()))
+    if arguments.latency_draws is not None:
         latencies = Latencies(draws=arguments.latency_draws)
     scenes = _SCENES if arguments.scenes is None else arguments.scenes
     made = generate(arguments.out, scenes, arguments.seed, arguments.workers, source,

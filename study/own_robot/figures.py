@@ -89,8 +89,8 @@ def measure(plan: Plan) -> dict[str, Any]:
         for count in plan.sizes.attempts:
             points.append(measured.point(curve, count, [
                 x.name for x in plan.trainings() if (x.curve, x.attempts) == (curve, count)]))
-    return {'scenes': len(measured.scenes), 'recorded': describe_attempts(plan),
-            'points': points, 'seconds': seconds(plan),
+    return {'scenes': len(measured.scenes), 'conditions': plan.conditions,
+            'recorded': describe_attempts(plan), 'points': points, 'seconds': seconds(plan),
             'baselines': {name: _number(values.mean())
                           for name, values in baselines(measured.scenes).items()}}
 
@@ -113,15 +113,19 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
     recorded = result['recorded']
     return {
         'curves': markdown(
-            ('model', 'attempts', 'trainings', 'success of the chosen grasp', 'AUROC',
-             'share of the way to the ceiling'),
-            [(x['curve'], x['attempts'] or '', x['seeds'], _percent(x['success']),
-              _decimal(x['auroc']), _percent(x['share'])) for x in result['points']]
+            ('model', 'attempts', 'success of each training, %', 'success of the chosen grasp',
+             'AUROC', 'share of the way to the ceiling'),
+            [(x['curve'], x['attempts'] or '', ', '.join(f'{100 * y:.1f}' for y in x['successes']),
+              _percent(x['success']), _decimal(x['auroc']), _percent(x['share']))
+             for x in result['points']]
             + [(f'no model: {name.replace("_", " ")}', '', '', _percent([value]), '', '')
                for name, value in result['baselines'].items() if value is not None]),
         'goals': markdown(('attempts', 'goal', 'curve', 'reached', 'met'),
                           _goals(result['points'])),
-        'recording': markdown(('recorded attempts', 'number'), list(recorded.items())),
+        'recording': markdown(('what', 'number'), [
+            *((f'recorded attempts: {name}', count) for name, count in recorded.items()),
+            ('new scenes to measure on', result['scenes']),
+            ('scenes of the ceiling, and of the cell file', result['conditions']['scenes'])]),
         'time': markdown(('stage', 'minutes'), [
             (stage, f'{took / 60:.0f}' if took >= 60 else f'{took / 60:.1f}')
             for stage, took in result['seconds'].items()])}

@@ -25,11 +25,21 @@ CURVES = {
 RECORDING_SEED, TEST_SEED = 3_000_000, 4_000_000
 CEILING_SEED, PRETRAINING_SEED = 5_000_000, 6_000_000
 
+_ON_SCENES, _ON_ATTEMPTS = 'pretrain.yaml', 'finetune.yaml'
 _TABLE = Path('config') / 'cells' / 'oblique_table.yaml'
 # The robot's gripper, which is neither that of the shipped model nor that of the cell's file.
 _GRIPPER = {'opening': 0.1, 'force': 8.0,
             'pads': {'thickness': 0.012, 'width': 0.03, 'height': 0.035, 'friction': 0.5},
             'times': {'approach': 0.5, 'descend': 0.4, 'close': 0.3}}
+# The cell runs as fast as the nodes follow, at the rate of the model, since rendering takes the
+# most time; the gate tries every kind of grasp.
+PARAMETERS = {
+    '/**/sim_cell': {'ros__parameters': {
+        'real_time': False, 'lock_step': True, 'lead_times': True, 'rate': 10.0}},
+    # The first score comes at 1.5 s of an attempt, and scenes are decided at 1.9 s.
+    '/**/grasp_gate': {'ros__parameters': {'explore': 1.0, 'hold_time': 0.4}},
+    # By the wall clock: on a busy machine an attempt takes many times as long as its stamps say.
+    '/**/attempt_recorder': {'ros__parameters': {'longest_attempt': 600.0}}}
 # What you can't measure on your robot, so that your cell file has the defaults of these.
 _UNKNOWN = ('force', 'friction')
 
@@ -40,7 +50,8 @@ class Sizes:
     How much is recorded and trained.
 
     :ivar attempts: numbers of attempts of the curves, ascending.
-    :ivar seeds: number of trainings of each point; each has other attempts, nested by number.
+    :ivar seeds: number of trainings of each point; each draws its own attempts from those that
+        were recorded, nested by number. At the largest number they share nearly all.
     :ivar scenes: number of scenes for the ceiling, and of scenes of the cell file.
     :ivar test: number of new scenes that all models are measured on.
     :ivar spare: attempts that are recorded beside the largest number, as some can't be used.
@@ -131,7 +142,11 @@ class Plan:
     def conditions(self) -> dict[str, Any]:
         """Return what all that the study keeps depends on; other curves and seeds can come."""
         sizes = self.sizes
-        return {'initial': file_digest(self.checkpoint(SHIPPED)),
+        config = share_directory() / 'config'
+        return {'initial': file_digest(self.checkpoint(SHIPPED)), 'gripper': _GRIPPER,
+                'parameters': PARAMETERS,
+                'files': {str(x): file_digest(config.parent / x) for x in (
+                    _TABLE, *(Path('config') / x for x in (_ON_SCENES, _ON_ATTEMPTS)))},
                 'attempts': sizes.attempts[-1] + sizes.spare, 'scenes': sizes.scenes,
                 'test': sizes.test, 'epochs': sizes.epochs, 'resolution': sizes.resolution,
                 'domain': sizes.domain, 'own domain': sizes.own_domain}
@@ -158,7 +173,7 @@ class Plan:
         """
         scenes, attempts, scratch = self.sizes.epochs
         # As the tutorial trains: on scenes first, then on attempts.
-        file = 'finetune.yaml' if training.attempts else 'pretrain.yaml'
+        file = _ON_ATTEMPTS if training.attempts else _ON_SCENES
         tuned = read_settings(share_directory() / 'config' / file)
         if not training.attempts:
             tuned = tuned.changed(epochs=scenes)
@@ -193,7 +208,7 @@ def estimate(plan: Plan) -> dict[str, float]:
 
     The times of one attempt, scene and clip are those of two cores of 2.5 GHz.
     """
-    sizes, clip_s = plan.sizes, 0.01 if plan.device.startswith('cuda') else 0.24
+    sizes, clip_s = plan.sizes, 0.01 if plan.device.startswith('cuda') else 0.06
     recorded = sizes.attempts[-1] + sizes.spare
     scenes, attempts, scratch = sizes.epochs
     clips = {curve: scratch if curve == SCRATCH else attempts for curve in plan.curves
@@ -206,4 +221,4 @@ def estimate(plan: Plan) -> dict[str, float]:
         'scenes': (3.0 * (sizes.scenes + sizes.test) + 1.2 * sizes.scenes) / plan.workers,
         'train': clip_s * (sizes.seeds * per_seed + 2 * scenes * sizes.scenes * 1.25),
         'adapt': 1.0 * recorded if ADAPTED in plan.curves else 0.0,
-        'evaluate': clip_s / 3 * sizes.test * models}
+        'evaluate': clip_s / 2 * sizes.test * models}

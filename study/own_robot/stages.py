@@ -21,19 +21,12 @@ from moss_perception.training.selection import SampleSet
 import numpy as np
 import yaml
 
+from study.kept import file_digest
 from study.own_robot import plan as plans
 from study.own_robot.plan import Plan, Training
 
 log = logging.getLogger('own_robot')
 
-# The cell runs as fast as the nodes follow, at the rate of the model, since rendering takes the
-# most time; the gate tries every kind of grasp.
-_PARAMETERS = {
-    '/**/sim_cell': {'ros__parameters': {
-        'real_time': False, 'lock_step': True, 'lead_times': True, 'rate': 10.0}},
-    '/**/grasp_gate': {'ros__parameters': {'explore': 1.0}},
-    # By the wall clock: on a busy machine an attempt takes many times as long as its stamps say.
-    '/**/attempt_recorder': {'ros__parameters': {'longest_attempt': 600.0}}}
 _MIXED_SHARE = 0.1
 
 
@@ -47,7 +40,7 @@ def record(plan: Plan) -> None:
     parameters = plan.out / 'recording.yaml'
     # A checkpoint of one's own may have no graphs.
     engine = 'onnxruntime' if graphs_beside(plan.checkpoint(plans.SHIPPED)) else 'torch'
-    parameters.write_text(yaml.safe_dump(_PARAMETERS | {
+    parameters.write_text(yaml.safe_dump(plans.PARAMETERS | {
         '/**/grasp_predictor': {'ros__parameters': {'engine': engine}}}))
     while (done := _recorded(plan)) < wanted:
         values = {
@@ -165,7 +158,11 @@ def adapt(plan: Plan) -> None:
     for training in todo:
         # A sample is named after its recording and attempt.
         numbers = [int(x.name.rpartition(' ')[2]) for x in chosen_samples(samples, training)]
-        some = evidence.some(np.array([rows[n] for n in numbers if n in rows]))
+        kept = [n for n in numbers if n in rows]
+        if len(kept) < len(numbers):
+            log.info('%s: %d of %d attempts have no features to refit it to', training.name,
+                     len(numbers) - len(kept), len(numbers))
+        some = evidence.some(np.array([rows[n] for n in kept]))
         made = fit_head(Readout.of(network), some, training.seed).put_into(network)
         notes = {'attempts': len(some), 'lineage': [{'from': network.sha256, 'by': 'adapt'}]}
         write_derived(plan.checkpoint(training.name), made, notes, None, graphs=False)
@@ -195,7 +192,9 @@ def evaluate(plan: Plan) -> None:
 
 def score_file(plan: Plan, name: str) -> Path:
     """Return the file of a model's scores: float64, shape ``(candidates of all scenes,)``."""
-    return plan.out / 'scores' / f'{name}.npy'
+    # Scores of a checkpoint that was there before are not those of this one.
+    digest = file_digest(plan.checkpoint(name))
+    return plan.out / 'scores' / f'{name}_{digest[:12]}.npy'
 
 
 STAGES: dict[str, Callable[[Plan], None]] = {

@@ -323,7 +323,7 @@ def test_own_lead_time_alone_needs_no_further_execution(renderer):
     assert scene.other_labels is None
 
 
-def test_record_keeps_lead_times_only_on_request(renderer, tmp_path, caplog):
+def test_record_keeps_lead_times_and_others_on_request(renderer, tmp_path, caplog):
     def shard(name, *more):
         assert moss(['record', '--out', str(tmp_path / name), '--cell', 'belt', '--scenes', '1',
                      '--seed', '9', *more]) == 0
@@ -332,7 +332,7 @@ def test_record_keeps_lead_times_only_on_request(renderer, tmp_path, caplog):
     plain, timed = shard('plain'), shard('timed', '--latencies', '0.05', '0.1')
     with np.load(plain) as before, np.load(timed) as after:
         assert set(after) - set(before) == {
-            'lead_time_s', 'other_lead_times_s', 'other_labels', 'other_places'}
+            'other_lead_times_s', 'other_labels', 'other_places'}
         for name in before:
             np.testing.assert_array_equal(before[name], after[name])
     (scene,) = read_shards(tmp_path / 'timed')
@@ -349,8 +349,7 @@ def test_record_keeps_lead_times_only_on_request(renderer, tmp_path, caplog):
     assert not (tmp_path / 'new').exists()
 
 
-@pytest.mark.parametrize('option', [['--latencies', '0'], ['--latencies'],
-                                    ['--latency-draws', '2']])
+@pytest.mark.parametrize('option', [['--latencies', '0'], ['--latency-draws', '2']])
 def test_latencies_of_a_recording_are_refused(tmp_path, capsys, option):
     with pytest.raises(SystemExit, match='2'):
         moss(['record', '--bag', str(tmp_path / 'bag'), *option])
