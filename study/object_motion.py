@@ -61,18 +61,35 @@ def velocity_of(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         float64, shape ``(2,)`` each.
     :raises ConfigError: if the scene does not know them.
     """
-    if sample.track is None or sample.offsets is None or not np.isfinite(sample.velocity):
-        raise ConfigError(f'{sample.title} knows no motion of its object: expected a scene of '
-                          'moss record --cell full')
+    if not np.isfinite(sample.velocity):
+        raise _no_motion(sample)
+    places = places_of(sample, np.array([0.0, sample.velocity * _STEP_S]))
+    return places[0], (places[1] - places[0]) / _STEP_S
+
+
+def places_of(sample: Sample, travelled_m: np.ndarray) -> np.ndarray:
+    """
+    Return where the object is in the image when it has moved along the belt.
+
+    :param sample: a simulated scene with its track and the offsets of its candidates.
+    :param travelled_m: since the decision, metres, shape ``(N,)``.
+    :returns: x and y, where [-1, 1] are the edges of the image: float64, shape ``(N, 2)``.
+    :raises ConfigError: if the scene does not know them.
+    """
+    if sample.track is None or sample.offsets is None:
+        raise _no_motion(sample)
     # Candidates are placed along and across the belt, so they tell its direction.
     centred = [values - values.mean(axis=0) for values in (
         sample.offsets[:, :3].astype(float), sample.candidates[:, :3].astype(float))]
     along = np.linalg.lstsq(*centred, rcond=None)[0][0]
-    here = sample.track[0].astype(float)
-    pixels, _ = project(np.stack([here, here + along * (sample.velocity * _STEP_S)]),
+    pixels, _ = project(sample.track[0].astype(float) + along * travelled_m[:, None],
                         sample.camera)
-    places = (pixels + 0.5) * 2 / (sample.camera.width, sample.camera.height) - 1
-    return places[0], (places[1] - places[0]) / _STEP_S
+    return (pixels + 0.5) * 2 / (sample.camera.width, sample.camera.height) - 1
+
+
+def _no_motion(sample: Sample) -> ConfigError:
+    return ConfigError(f'{sample.title} knows no motion of its object: expected a scene of '
+                       'moss record --cell full')
 
 
 def methods(size: int, backbone: GraspReader) -> Iterator[tuple[str, Method]]:

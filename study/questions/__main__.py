@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help='highest number of scenes of each folder (default: all)')
     parser.add_argument('--questions', type=int, default=200, metavar='N',
                         help='highest number of each kind and test set (default: %(default)s)')
-    add_budget(parser, seeds=3)
+    add_budget(parser, seeds=3, more=['last_frame'])
     return parser
 
 

@@ -18,7 +18,7 @@ from moss_perception.simulation.scene import DECISION_S, Source
 import numpy as np
 
 from study.kept import digest_of
-from study.object_motion import RATE_HZ, velocity_of
+from study.object_motion import places_of, RATE_HZ, velocity_of
 
 log = logging.getLogger('questions')
 # Images up to the decision, and from there to the end of the attempt.
@@ -43,6 +43,9 @@ class Filmed:
     :ivar images: JPEG files, oldest first; one that was lost is replaced by the one before.
     :ivar velocity: of the object, to the right in the image, m/s, float64: of the images up to
         the decision, shape ``(BEFORE,)``; NaN where it is not known.
+    :ivar places: of the object's centre in the image, x and y, where [-1, 1] are the edges:
+        float64, of the images up to the decision, shape ``(BEFORE, 2)``. Where it is not known,
+        that at the decision.
     :ivar held: for each image whether the gripper holds the object; ``None`` if that is open.
     :ivar family: of the object.
     :ivar key: what it was drawn from: cell, split and seed.
@@ -51,6 +54,7 @@ class Filmed:
 
     images: tuple[bytes, ...]
     velocity: np.ndarray
+    places: np.ndarray
     held: tuple[bool | None, ...]
     family: str
     key: tuple[str, str, int]
@@ -58,6 +62,11 @@ class Filmed:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def visible(self) -> np.ndarray:
+        """Whether each image up to the decision shows the object's centre."""
+        return (np.abs(self.places) <= 1).all(axis=1)
 
     @property
     def digest(self) -> str:
@@ -157,13 +166,14 @@ def filmed(sample: Sample, motion: str = '') -> Filmed:
         raise UnfitSceneError(SHORT)
     times = np.arange(1 - BEFORE, slots[-1] + 1)
     places = np.searchsorted(slots, times, side='right') - 1
-    return Filmed(tuple(whole.jpegs[n] for n in places), _velocity(sample, motion),
+    return Filmed(tuple(whole.jpegs[n] for n in places), *_motion(sample, motion),
                   tuple(_held(sample, int(time), int(n) - len(sample.jpegs))
                         for time, n in zip(times, places, strict=True)),
                   sample.family, (sample.cell, sample.split, sample.seed))
 
 
-def _velocity(sample: Sample, motion: str) -> np.ndarray:
+def _motion(sample: Sample, motion: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return velocity and places; see :class:`Filmed`."""
     assert sample.seed is not None  # else it has no truth
     try:
         drawn = Source(sample.cell, sample.domain, sample.split, motion).sample(sample.seed)
@@ -171,7 +181,9 @@ def _velocity(sample: Sample, motion: str) -> np.ndarray:
     except (MossError, KeyError) as error:
         log.debug('%s: %s', sample.title, error)
         raise UnfitSceneError(NO_TRUTH) from error
-    belt = [drawn.motion.velocity(DECISION_S + n / RATE_HZ) for n in range(1 - BEFORE, 1)]
+    times_s = [DECISION_S + n / RATE_HZ for n in range(1 - BEFORE, 1)]
+    belt = [drawn.motion.velocity(time_s) for time_s in times_s]
+    travelled = np.array([drawn.motion.travel(time_s) for time_s in times_s])
     if drawn.motion.name != sample.motion or abs(belt[-1] - sample.speed) > _SAME:
         raise UnfitSceneError(ANOTHER)
     if abs(across[1]) > abs(across[0]):
@@ -180,7 +192,8 @@ def _velocity(sample: Sample, motion: str) -> np.ndarray:
     if sample.motion == ROLLING_MOTION or abs(sample.velocity - sample.speed) > _SAME * 5:
         # It does not move with the belt: its velocity is known at the decision only.
         found[:-1], found[-1] = np.nan, sample.velocity
-    return found * np.sign(across[0])
+        travelled[:] = travelled[-1]
+    return found * np.sign(across[0]), places_of(sample, travelled - travelled[-1])
 
 
 def _held(sample: Sample, time: int, number: int) -> bool | None:

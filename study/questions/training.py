@@ -80,7 +80,7 @@ def asked_of(clips: Sequence[Sequence[Item]], draw: Draw,
         for k, item in enumerate(items):
             known = KINDS[item.kind].phrasings(False)
             words[n, k] = numbers_of(known[rng.integers(len(known))])
-            labels[n, k], weights[n, k] = item.label, draw.weights[item.kind, item.answer]
+            labels[n, k], weights[n, k] = item.label, draw.weight(item)
     words[(rng.random(words.shape) < _MISSED) & (words > 0)] = UNKNOWN
     return torch.from_numpy(words), torch.from_numpy(labels), torch.from_numpy(weights).float()
 

@@ -23,9 +23,13 @@ PRETRAINED_ON = 'pretrained_on'
 """Note of a checkpoint about the clips that it was pretrained on."""
 
 
-def add_budget(parser: argparse.ArgumentParser, seeds: int) -> None:
-    """Add which variants are trained, how often and on how much."""
-    parser.add_argument('--variants', nargs='+', default=list(COMPARED), metavar='NAME',
+def add_budget(parser: argparse.ArgumentParser, seeds: int, more: Sequence[str] = ()) -> None:
+    """
+    Add which variants are trained, how often and on how much.
+
+    :param more: variants beside :data:`study.video.models.COMPARED`.
+    """
+    parser.add_argument('--variants', nargs='+', default=[*COMPARED, *more], metavar='NAME',
                         help='files of study/variants and study/video/variants to train (default: '
                              '%(default)s)')
     for name, default, meaning in (

@@ -65,6 +65,10 @@ def test_the_answers_follow_from_the_velocities():
     dip = [0.2] * 11 + [0.15, 0.1, 0.05, 0.09, 0.13]
     for motion in (dip, 0.25 - np.array(dip)):
         assert not {'speeds_up', 'slows_down'} & set(motion_of(motion))
+    # What did so before, or does so no more at the end, is asked neither.
+    late = motion_of([0.1] * 8 + [0.11, 0.12, 0.13, 0.13, 0.13, 0.13, 0.13, 0.13])
+    assert 'speeds_up' not in late and late['slows_down'] == 'no'
+    assert 'speeds_up' not in motion_of([0.1] * 11 + [0.11, 0.12, 0.13, 0.13, 0.13])
     # Between moving and standing, and between steady and faster, there is no clear answer.
     assert 'moves' not in motion_of([0.01] * 16)
     assert 'speeds_up' not in motion_of([0.1] * 15 + [0.11])
@@ -83,6 +87,34 @@ def test_the_motion_of_a_recorded_scene_is_drawn_again_from_its_seed():
     # Lost in the lift: its first two images may show it slip.
     assert found.held[BEFORE + 8:] == (None,) * 2 + (False,) * 7
     assert filmed(scene(4)).held[-1] is True
+
+
+def test_motion_is_asked_only_of_what_all_images_show():
+    seed = next(n for n in range(200) if scene(n).motion == 'constant'
+                and np.isfinite(filmed(scene(n)).velocity).all()
+                and np.diff(filmed(scene(n)).visible.astype(int)).any())
+    one = filmed(scene(seed))
+    hidden = set(np.flatnonzero(~one.visible))
+    asked = [item for item in items_of([one]) if KINDS[item.kind].about in (
+        'velocity', 'acceleration', 'recurrence')]
+    assert hidden and not any(hidden & set(places) for item in asked for _, places in item.parts)
+    # The place is that of the velocity, and an image that shows it is at its edge or within.
+    moved = np.diff(one.places[one.visible][:, 0])
+    assert (np.sign(moved) == np.sign(one.velocity[-1])).all()
+    assert (np.abs(one.places[one.visible]) <= 1).all()
+
+
+def test_where_an_object_ends_does_not_tell_its_direction(known):
+    # Of objects at one place, as many move to the left as to the right.
+    items = balanced(items_of(known.scenes), lambda item: str(item.parts[0][0]), 600)
+    by_place: dict = {}
+    for item in (x for x in items if x.kind == 'direction'):
+        by_place.setdefault(item.where, []).append(item.answer)
+        scene_of = known.scenes[item.parts[0][0]]
+        sixth = min(int((scene_of.places[item.parts[0][1][-1], 0] + 1) / 2 * 6), 5)
+        assert item.where == (5 - sixth if item.mirrored else sixth)
+    assert len(by_place) > 1
+    assert all(answers.count('left') == answers.count('right') for answers in by_place.values())
 
 
 def test_of_an_object_that_rolls_the_velocity_is_known_at_the_decision_only():
@@ -118,7 +150,8 @@ def test_a_test_that_training_has_seen_is_refused(known):
     with pytest.raises(ConfigError, match='40 scenes of mine are in training too, such as seed 0'):
         refuse_leaks(known, known, 'mine')
     family = known.scenes[0].family
-    held_out = Filmed((), np.zeros(BEFORE), (), family, ('full', 'held_out', 900))
+    held_out = Filmed((), np.zeros(BEFORE), np.zeros((BEFORE, 2)), (), family,
+                      ('full', 'held_out', 900))
     with pytest.raises(ConfigError, match=f"mine holds out \\['{family}'\\], which training has"):
         refuse_leaks(known, SceneSet([held_out]), 'mine')
 
@@ -145,7 +178,7 @@ def test_all_that_is_asked_about_a_clip_is_asked_at_once_and_every_answer_weighs
         assert len({item.kind for item in items}) == len(items)
         for item in items:
             weights.setdefault(item.kind, {}).setdefault(item.answer, []).append(
-                draw.weights[item.kind, item.answer])
+                draw.weight(item))
     assert max(map(len, drawn)) >= 5
     for kind, answers in weights.items():
         sums = [sum(one) for one in answers.values()]
@@ -154,7 +187,8 @@ def test_all_that_is_asked_about_a_clip_is_asked_at_once_and_every_answer_weighs
     assert words.shape[:2] == labels.shape == balance.shape
     for row, items in zip(range(50), drawn, strict=False):
         assert labels[row, :len(items)].tolist() == [item.label for item in items]
-        assert (balance[row, :len(items)] > 0).all() and not balance[row, len(items):].any()
+        assert balance[row, :len(items)].tolist() == pytest.approx(
+            [draw.weight(item) for item in items]) and not balance[row, len(items):].any()
     assert 0.05 < (words == UNKNOWN).sum() / (words > 0).sum() < 0.15
 
 

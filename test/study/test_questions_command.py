@@ -33,7 +33,7 @@ def video(tmp_path_factory):
 
 def words_for(data, out, *more):
     return ['--scenes', str(data / 'train'), '--test', str(data / 'test'), str(data / 'held_out'),
-            '--out', str(out), '--seeds', '1', '--clips', '8', '--questions', '3', '--variants',
+            '--out', str(out), '--seeds', '1', '--clips', '8', '--questions', '24', '--variants',
             'pooling', 'moss_12', *more]
 
 
