@@ -146,8 +146,8 @@ def run(arguments: argparse.Namespace, budget: Budget, size: int, known: SceneSe
     """
     Train and ask what is missing, one seed of all variants after the other.
 
-    After each seed, yield all answers that are kept, by set and variant. With ``--collect``
-    nothing is trained.
+    After each seed that brought an answer, and after the last, yield all answers that are kept, by
+    set and variant. With ``--collect`` nothing is trained.
 
     :raises ConfigError: if nothing is kept that could be collected.
     """
@@ -166,9 +166,11 @@ def run(arguments: argparse.Namespace, budget: Budget, size: int, known: SceneSe
     variants = list(dict.fromkeys([*arguments.variants, TEXT_ONLY]))
     pace = Pace(sum(not kept.network(variant, seed).exists()
                     for variant in arguments.variants for seed in range(arguments.seeds)))
+    new = False
     for seed, variant in product(range(arguments.seeds), variants):
         path = kept.network(variant, seed)
         if not kept.complete(variant, seed):
+            new = True
             there = path.exists()
             model = train(variant, known.scenes, draw, size, seed, budget, arguments.initial,
                           path)
@@ -178,8 +180,9 @@ def run(arguments: argparse.Namespace, budget: Budget, size: int, known: SceneSe
             if variant != TEXT_ONLY and not there:
                 pace.count(1)
             log.info('%s, seed %d; %s', variant, seed, pace.left() or 'that was the last')
-        if variant == variants[-1]:
+        if variant == variants[-1] and (new or seed == arguments.seeds - 1):
             yield kept.whole()
+            new = False
 
 
 def _key(what: Any, footage: Sequence[Footage]) -> str:

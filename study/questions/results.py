@@ -81,7 +81,7 @@ def tables(result: Mapping[str, Any]) -> dict[str, str]:
     found = {'goals': _goals(sets), 'answers': _answers(sets), 'orders': _orders(sets),
              'kinds': _kinds(sets), 'phrasings': _phrasings(sets)}
     if 'video' in result['sets']:
-        found['video'] = _video(result['sets']['video'])
+        found['video'] = _video(result['sets']['video'], motion_sets(result))
     return found
 
 
@@ -142,15 +142,20 @@ def _phrasings(sets: Mapping[str, Any]) -> str:
             + markdown(['set', 'variant', 'held-out phrasings', 'known phrasings'], rows))
 
 
-def _video(one: Mapping[str, Any]) -> str:
+def _video(one: Mapping[str, Any], simulated: Mapping[str, Any]) -> str:
+    # The same questions about simulated scenes tell what can be expected of them at all.
+    beside, *_ = simulated
+    known = simulated[beside]['held_out']
     kinds = [kind for kind in one['held_out'] if kind in KINDS]
     first = one['held_out'][kinds[0]]
     gains = {kind: gains_of(one['held_out'][kind]) for kind in kinds}
     rows = [[variant, orders_text(variant), *(text for kind in kinds for text in (
         percent(one['held_out'][kind]['variants'][variant]),
+        percent(known[kind]['variants'][variant]) if kind in known else '-',
         gain(gains[kind].get((variant, BACKBONE)))))] for variant, _ in best_first(first)]
     counts = ', '.join(f'{one["held_out"][kind]["questions"]} of {kind}' for kind in kinds)
     return (f'{one["scenes"]} real clips of {first["groups"]} groups; questions: {counts}. '
-            'Accuracy in % [95 %, by group]; no real clip was trained on.\n\n' + markdown(
+            'Accuracy in % [95 %, by group]; no real clip was trained on. Beside it that on '
+            f'{beside}.\n\n' + markdown(
                 ['variant', 'orders', *(head for kind in kinds for head in (
-                    kind, f'{kind}, over {BACKBONE}, points'))], rows))
+                    kind, f'{kind}, {beside}', f'{kind}, over {BACKBONE}, points'))], rows))

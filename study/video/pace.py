@@ -5,10 +5,10 @@ import logging
 
 # Milliseconds to train on a clip of 16 frames, and to ask about one: on one core of 2.5 GHz.
 _CLIP_MS = {
-    'last_frame': (3, 1), 'pooling': (19, 5), 'pooling_fine': (27, 7), 'moss_1': (23, 7), 'moss_12': (26, 8),
-    'moss_123': (29, 8), 'displacement_1': (43, 27), 'displacement_12': (61, 39),
-    'displacement_123': (87, 55), 'both_12': (207, 71), 'tsm': (19, 7), 'recurrent': (21, 7),
-    'flow': (44, 31)}
+    'last_frame': (3, 1), 'pooling': (19, 5), 'pooling_fine': (27, 7), 'moss_1': (23, 7),
+    'moss_12': (26, 8), 'moss_123': (29, 8), 'displacement_1': (43, 27),
+    'displacement_12': (61, 39), 'displacement_123': (87, 55), 'both_12': (207, 71),
+    'tsm': (19, 7), 'recurrent': (21, 7), 'flow': (44, 31)}
 _ANOTHER_MS = (61, 39)
 # What one GPU needs of that; it waits for the frames.
 _CUDA = 0.1
